@@ -1,0 +1,47 @@
+package domain
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// InferenceMade is one answered row, recorded in the InferenceLog stream that its id names.
+type InferenceMade struct {
+	InferenceID     InferenceID     `json:"inference_id"`
+	Row             int             `json:"row"`
+	ModelID         ModelID         `json:"model_id"`
+	Version         Version         `json:"version"`
+	Target          Target          `json:"target"`
+	InputFeatures   json.RawMessage `json:"input_features,omitempty"` // sealed; not captured yet
+	Prediction      json.RawMessage `json:"prediction,omitempty"`     // class or number
+	Confidence      *float64        `json:"confidence,omitempty"`     // 0 to 1
+	InferenceTimeMS float64         `json:"inference_time_ms"`
+	Outcome         string          `json:"outcome"` // "ok" or an error class: "timeout", "unavailable", "bad_request", "internal"
+	SampleRate      float64         `json:"sample_rate"`
+	RequestedBy     string          `json:"requested_by,omitempty"`
+	SubjectRef      string          `json:"subject_ref,omitempty"`
+}
+
+// FeedbackRecorded is the true label of one row, recorded beside its inference.
+type FeedbackRecorded struct {
+	InferenceID InferenceID     `json:"inference_id"`
+	Row         int             `json:"row"`
+	Label       json.RawMessage `json:"label"`
+	LabelledAt  time.Time       `json:"labelled_at"`
+	Source      string          `json:"source"`
+}
+
+// RecordInferences asks for InferenceMade; all of one stream. Rows already stored are dropped.
+type RecordInferences struct {
+	Inferences []InferenceMade `json:"inferences"`
+}
+
+// RecordFeedback asks for FeedbackRecorded; all of one stream. Labels already stored are dropped.
+type RecordFeedback struct {
+	Feedback []FeedbackRecorded `json:"feedback"`
+}
+
+// inferenceSpace is the namespace of the event ids of the inference log.
+var inferenceSpace = uuid.MustParse("6b3f2a0e-5b1f-4c52-9a57-0c3c4b6c1d4e")

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -96,6 +97,26 @@ func Exact(revision int64) Expectation {
 	return Expectation{kind: expectExact, revision: revision}
 }
 
+// Admits tells whether a stream at the revision is as expected; a stream that does not exist is at 0.
+func (e Expectation) Admits(revision int64) bool {
+	from, to := e.bounds()
+	return from <= revision && revision <= to
+}
+
+// bounds are the lowest and the highest revision that are as expected.
+func (e Expectation) bounds() (from, to int64) {
+	switch e.kind {
+	case expectNoStream:
+		return 0, 0
+	case expectExists:
+		return 1, math.MaxInt64
+	case expectExact:
+		return e.revision, e.revision
+	case expectAny:
+	}
+	return 0, math.MaxInt64
+}
+
 func (e Expectation) String() string {
 	switch e.kind {
 	case expectNoStream:
@@ -115,6 +136,10 @@ type Append struct {
 	Stream Stream
 	Expect Expectation
 	Events []NewEvent
+	// SkipStored leaves out the events whose ids stand in the stream already, and what comes twice in Events; decided
+	// under the lock, so two callers with overlapping batches store each event once. Only with Any, and not beside
+	// streams with events that do not skip.
+	SkipStored bool
 }
 
 // CommandRecord is remembered beside the events that a command made, or beside none.
@@ -131,11 +156,19 @@ type Appended struct {
 	Stream   Stream
 	Revision int64
 	Position int64
-	// Recorded is when the events were recorded; zero for a guard.
+	// RecordedAt is when the events were recorded; zero for a guard and when all events were skipped.
 	RecordedAt time.Time
-	// Repeated is true when the events stood there already and this is their first result.
+	// Repeated is true when all events stood there already: this is their first result, or all were skipped.
 	Repeated bool
+	// Skipped are the ids that SkipStored left out, in the order given; Position and Revision count the others.
+	Skipped []uuid.UUID
 }
+
+// ErrMalformed says that the caller gave what no stream can hold; the text names it. Nothing was appended.
+var ErrMalformed = errors.New("the append is malformed")
+
+// ErrCorrupt says that a stored event is not what was appended: its digest does not fit it.
+var ErrCorrupt = errors.New("a stored event does not fit its digest")
 
 // ErrWrongVersion is a conflict: the stream is not as expected. Errors carry a *Conflict.
 var ErrWrongVersion = errors.New("the stream is not at the expected revision")
@@ -172,4 +205,12 @@ type Range struct {
 type Cursor struct {
 	Tenant string
 	After  int64
+}
+
+// Page is what a follower finds after its cursor.
+type Page struct {
+	Tenant string
+	Events []Event // of the types asked for, in the order of their positions; may be empty
+	// Through is the position up to which the log was looked at: the next cursor. It is past the cursor always.
+	Through int64
 }

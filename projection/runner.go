@@ -1,0 +1,125 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"phantom/eventstore"
+)
+
+// Params says how a Runner works. Zero durations and counts take the defaults that are named.
+type Params struct {
+	// Pool is of the serving role. A tenant that is stuck holds one connection for up to 2 s; a Runner
+	// uses at most Workers + 1 connections a projection.
+	Pool *pgxpool.Pool
+	Feed Feed
+	// Tails give hints, by log; a log without one is only swept.
+	Tails map[eventstore.Log]Tail
+	// Projections have names of their own.
+	Projections []Projection
+
+	Sweep    time.Duration // looks for news without a hint this often; default 1 s
+	Takeover time.Duration // stands back this long before it doubts the younger runner; default 5 s
+	Workers  int           // tenants applied at a time, by projection; default 4
+	Batch    int           // events in one transaction; default 500
+	// Failed, if given, hears of each failure to apply a tenant's events, from several goroutines. The
+	// status keeps the last one anyway.
+	Failed func(projection, tenant string, err error)
+}
+
+// Runner keeps projections up to date, and tells how far they are. Its questions also work where it
+// does not run, because the checkpoints stand in the database.
+type Runner struct {
+	params Params
+	tracks map[string]*track
+}
+
+// track is a projection with what the process knows of its places.
+type track struct {
+	projection Projection
+	seen       *seen
+}
+
+// NewRunner checks the parameters; two projections of one name are refused.
+func NewRunner(params Params) (*Runner, error) {
+	params.Sweep = positive(params.Sweep, time.Second)
+	params.Takeover = positive(params.Takeover, 5*time.Second)
+	params.Workers = positive(params.Workers, 4)
+	params.Batch = positive(params.Batch, 500)
+	if params.Failed == nil {
+		params.Failed = func(string, string, error) {}
+	}
+	r := &Runner{params: params, tracks: map[string]*track{}}
+	for _, p := range params.Projections {
+		if _, twice := r.tracks[p.Name()]; twice {
+			return nil, fmt.Errorf("two projections are named %q: checkpoints are kept by name", p.Name())
+		}
+		r.tracks[p.Name()] = &track{projection: p, seen: newSeen()}
+	}
+	return r, nil
+}
+
+func positive[N int | time.Duration](given, fallback N) N {
+	if given > 0 {
+		return given
+	}
+	return fallback
+}
+
+// Run applies news until ctx ends, and returns when all that it started has ended. What goes wrong is
+// tried again; the status tells.
+func (r *Runner) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	for _, t := range r.tracks {
+		loops.Go(func() { newLoop(&r.params, t).run(ctx) })
+	}
+	loops.Wait()
+	return nil
+}
+
+// Names lists the projections in the order in which they were given.
+func (r *Runner) Names() []string {
+	names := make([]string, 0, len(r.params.Projections))
+	for _, p := range r.params.Projections {
+		names = append(names, p.Name())
+	}
+	return names
+}
+
+func (r *Runner) track(name string) (*track, error) {
+	t, known := r.tracks[name]
+	if !known {
+		return nil, fmt.Errorf("projection %q: %w", name, ErrUnknown)
+	}
+	return t, nil
+}
+
+// Fill applies a generation of a projection to every tenant up to the heads of now, one batch after the
+// other, and stops at the first failure. Nobody else needs to run it: a rebuild fills the next
+// generation beside the live one.
+func (r *Runner) Fill(ctx context.Context, name string, generation int) error {
+	t, err := r.track(name)
+	if err != nil {
+		return err
+	}
+	_, epoch, err := takeOver(ctx, r.params.Pool, t.projection)
+	if err != nil {
+		return err
+	}
+	heads, err := r.params.Feed.Heads(ctx, t.projection.Log())
+	if err != nil {
+		return fmt.Errorf("filling %s: heads of the log: %w", name, err)
+	}
+	s := step{params: &r.params, projection: t.projection, epoch: epoch,
+		id: identity{Projection: name, Log: t.projection.Log(), Generation: generation}}
+	for tenant, head := range heads {
+		if err := s.fill(ctx, tenant, head); err != nil {
+			return err
+		}
+	}
+	return nil
+}

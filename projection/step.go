@@ -1,0 +1,105 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"phantom/eventstore"
+)
+
+// applyTimeout bounds one batch of one tenant, and recordTimeout the writing down of its failure.
+const (
+	applyTimeout  = 30 * time.Second
+	recordTimeout = 5 * time.Second
+	readTimeout   = 30 * time.Second
+)
+
+// step applies pages of one generation of a projection, as one runner.
+type step struct {
+	params     *Params
+	projection Projection
+	id         identity
+	epoch      int64
+}
+
+// apply writes the rows of a page and moves the checkpoint from after to the page's end, both or
+// neither. An errMoved means that another runner was there.
+func (s *step) apply(ctx context.Context, after int64, page eventstore.Page) error {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	from := eventstore.Cursor{Tenant: page.Tenant, After: after}
+	return pgx.BeginFunc(ctx, s.params.Pool, func(tx pgx.Tx) error {
+		if err := s.id.advance(ctx, tx, s.epoch, from, page.Through); err != nil {
+			return err
+		}
+		if len(page.Events) == 0 {
+			return nil
+		}
+		return s.projection.Apply(ctx, tx, s.id.Generation, page.Events)
+	})
+}
+
+// read asks the feed for what follows the cursors.
+func (s *step) read(ctx context.Context, cursors []eventstore.Cursor, limit int) ([]eventstore.Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	pages, err := s.params.Feed.ReadAfter(ctx, s.id.Log, cursors, s.projection.Types(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("projection %s: reading the %s log: %w", s.id.Projection, s.id.Log, err)
+	}
+	return pages, nil
+}
+
+// fill applies one tenant's log up to a head.
+func (s *step) fill(ctx context.Context, tenant string, head int64) error {
+	at, err := s.id.read(ctx, s.params.Pool, tenant)
+	if err != nil {
+		return err
+	}
+	for at.Position < head {
+		pages, err := s.read(ctx, []eventstore.Cursor{{Tenant: tenant, After: at.Position}}, s.params.Batch)
+		if err != nil {
+			return err
+		}
+		if len(pages) == 0 || pages[0].Through <= at.Position {
+			return fmt.Errorf("projection %s: the log of tenant %s ends at %d, its head was %d",
+				s.id.Projection, tenant, at.Position, head)
+		}
+		if err := s.apply(ctx, at.Position, pages[0]); err != nil {
+			return describe(s.id, pages[0], err)
+		}
+		at.Position = pages[0].Through
+	}
+	return nil
+}
+
+// describe says which events could not be applied.
+func describe(id identity, page eventstore.Page, err error) error {
+	if len(page.Events) == 1 {
+		e := page.Events[0]
+		return fmt.Errorf("projection %s cannot apply event %d (%s of %s %s): %w",
+			id.Projection, e.Position, e.EventType, e.AggregateType, e.AggregateID, err)
+	}
+	return fmt.Errorf("projection %s cannot apply tenant %s up to position %d: %w",
+		id.Projection, page.Tenant, page.Through, err)
+}
+
+// passing tells a failure that the next try may not have from one that is the events' own: the network,
+// a lock, a deadlock, a shutdown, full disks and the like are nobody's poison.
+func passing(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pg.Code[:2] {
+		case "08", "25", "28", "40", "53", "55", "57", "58":
+			return true
+		}
+		return false
+	}
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	return connecting || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || isNetwork(err)
+}

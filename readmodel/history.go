@@ -1,0 +1,150 @@
+package readmodel
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// placed is where a row stands: every table of the package has these columns, counters and appended
+// rows but for the last two.
+type placed struct {
+	TenantID     string `json:"tenant_id"`
+	Generation   int    `json:"generation"`
+	FromPosition int64  `json:"from_position"`
+	ToPosition   *int64 `json:"to_position"` // nil: it is so still
+}
+
+func (p *placed) place() *placed { return p }
+
+// record is a row of a history table. key is unique among the tenant's current rows.
+type record interface {
+	place() *placed
+	key() string
+}
+
+// table names a history table and the columns that make its key, besides tenant, generation and
+// from_position.
+type table struct {
+	name string
+	keys []string
+}
+
+// history folds one table's rows over a batch of events in memory, and writes what came of it in two
+// statements. Each event that changes a row ends it and begins the next, also within the batch, so that
+// the rows do not depend on how events were batched.
+//
+// Invariant: of each key, at most one row has no end, and it is the one in current.
+type history[R any, P interface {
+	*R
+	record
+}] struct {
+	table   table
+	scope   scope
+	current map[string]P
+	ended   []P // stored rows that end
+	made    []P // rows to store
+}
+
+// scope is whose rows they are.
+type scope struct {
+	tenant     string
+	generation int
+}
+
+func newHistory[R any, P interface {
+	*R
+	record
+}](t table, s scope, stored []R) *history[R, P] {
+	h := &history[R, P]{table: t, scope: s, current: make(map[string]P, len(stored))}
+	for i := range stored {
+		row := P(&stored[i])
+		h.current[row.key()] = row
+	}
+	return h
+}
+
+// get copies the current row of a key. What it points to (maps, slices) is shared with the row that
+// ends: replace it, never change it.
+func (h *history[R, P]) get(key string) (R, bool) {
+	row, there := h.current[key]
+	if !there {
+		var none R
+		return none, false
+	}
+	return *row, true
+}
+
+// put makes a row the current one of its key, from the position on.
+func (h *history[R, P]) put(next R, position int64) {
+	row := P(&next)
+	key := row.key()
+	if former, there := h.current[key]; there && former.place().FromPosition == position {
+		*row.place() = *former.place() // one event changes it twice
+		*former = next
+		return
+	}
+	h.end(key, position)
+	*row.place() = placed{TenantID: h.scope.tenant, Generation: h.scope.generation, FromPosition: position}
+	h.current[key] = row
+	h.made = append(h.made, row)
+}
+
+// end leaves a key without a current row, from the position on.
+func (h *history[R, P]) end(key string, position int64) {
+	row, there := h.current[key]
+	if !there {
+		return
+	}
+	if place := row.place(); place.TenantID == "" { // loaded without its place: it is stored
+		place.TenantID, place.Generation = h.scope.tenant, h.scope.generation
+		h.ended = append(h.ended, row)
+	}
+	row.place().ToPosition = &position
+	delete(h.current, key)
+}
+
+const endRowsSQL = `
+update phantom.%[1]s t set to_position = c.to_position
+from json_populate_recordset(null::phantom.%[1]s, $1) c
+where t.tenant_id = c.tenant_id and t.generation = c.generation and t.from_position = c.from_position`
+
+const storeRowsSQL = `
+insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[1]s, $1)`
+
+// write queues the statements: first the ends, because a key may have one row without an end only.
+func (h *history[R, P]) write(batch *pgx.Batch) error {
+	if len(h.ended) > 0 {
+		sql := fmt.Sprintf(endRowsSQL, h.table.name)
+		for _, column := range h.table.keys {
+			sql += strings.ReplaceAll(" and t.? = c.?", "?", column)
+		}
+		if err := queueRows(batch, sql, h.ended); err != nil {
+			return err
+		}
+	}
+	return store(batch, h.table.name, h.made)
+}
+
+// store queues the insert of whole rows.
+func store[R any](batch *pgx.Batch, tableName string, rows []R) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return queueRows(batch, fmt.Sprintf(storeRowsSQL, tableName), rows)
+}
+
+// queueRows gives rows to a statement as one JSON array, whose names are the columns.
+func queueRows[R any](batch *pgx.Batch, sql string, rows []R) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(rows); err != nil {
+		return fmt.Errorf("rows as JSON: %w", err)
+	}
+	batch.Queue(sql, text.String())
+	return nil
+}

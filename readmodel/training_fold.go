@@ -1,0 +1,225 @@
+package readmodel
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"phantom/domain"
+	"phantom/eventstore"
+)
+
+// trainingRow is a row of phantom.training.
+type trainingRow struct {
+	placed
+
+	ModelID           domain.ModelID        `json:"model_id"`
+	TrainingJobID     domain.JobID          `json:"training_job_id"`
+	StartedPosition   int64                 `json:"started_position"`
+	SagaID            string                `json:"saga_id"`
+	State             TrainingState         `json:"state"`
+	Config            domain.TrainingConfig `json:"config"`
+	Datasets          []domain.DatasetInfo  `json:"datasets"`
+	FinalMetrics      map[string]float64    `json:"final_metrics"`
+	ArtifactsLocation *domain.Digest        `json:"artifacts_location"`
+	CodeDigest        string                `json:"code_digest"`
+	DurationMS        *int64                `json:"duration_ms"`
+	Evaluation        *Evaluation           `json:"evaluation"`
+	Approval          *Approval             `json:"approval"`
+	ApprovalState     *ApprovalState        `json:"approval_state"`
+	StartedAt         time.Time             `json:"started_at"`
+	StartedBy         domain.Actor          `json:"started_by"`
+	EndedAt           *time.Time            `json:"ended_at"`
+	Version           *domain.Version       `json:"version"`
+	FailureReason     *domain.FailureReason `json:"failure_reason"`
+	ErrorDetails      string                `json:"error_details"`
+}
+
+func (r *trainingRow) key() string { return childKey(r.ModelID, string(r.TrainingJobID)) }
+
+func childKey(m domain.ModelID, child string) string { return string(m) + "/" + child }
+
+// progressRow is a row of phantom.training_progress; it is never changed.
+type progressRow struct {
+	TenantID      string             `json:"tenant_id"`
+	Generation    int                `json:"generation"`
+	ModelID       domain.ModelID     `json:"model_id"`
+	TrainingJobID domain.JobID       `json:"training_job_id"`
+	Position      int64              `json:"position"`
+	Epoch         int                `json:"epoch"`
+	Step          int64              `json:"step"`
+	Percentage    float64            `json:"percentage"`
+	Metrics       map[string]float64 `json:"metrics"`
+	At            time.Time          `json:"at"`
+}
+
+const trainingColumns = `t.model_id, t.training_job_id, t.started_position, t.saga_id, t.state, t.config,
+	t.datasets, t.final_metrics, t.artifacts_location, t.code_digest, t.duration_ms, t.evaluation,
+	t.approval, t.approval_state, t.started_at, t.started_by, t.ended_at, t.version, t.failure_reason,
+	t.error_details`
+
+// Trainings is the projection of training jobs and their curves.
+type Trainings struct{}
+
+// Name is that of its checkpoints.
+func (Trainings) Name() string { return TrainingsName }
+
+// Log is the lifecycle log.
+func (Trainings) Log() eventstore.Log { return eventstore.Lifecycle }
+
+// Types are all events of a job, and what makes a version of it.
+func (Trainings) Types() []string {
+	return types(
+		domain.TrainingStarted{}, domain.TrainingCompleted{}, domain.TrainingFailed{},
+		domain.TrainingProgressUpdated{}, domain.CandidateEvaluated{}, domain.ApprovalRequested{},
+		domain.ApprovalDecided{}, domain.ModelVersionCreated{})
+}
+
+const loadTrainingsSQL = `
+select t.from_position, ` + trainingColumns + `
+from unnest($3::text[]) with ordinality as k (id, n)
+join phantom.training t
+	on t.tenant_id = $1 and t.generation = $2 and t.to_position is null
+	and t.model_id = split_part(k.id, '/', 1) and t.training_job_id = split_part(k.id, '/', 2)`
+
+// Apply folds a batch into the trainings' rows.
+func (Trainings) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	facts, err := decode(events)
+	if err != nil {
+		return err
+	}
+	s := scope{tenant: events[0].TenantID, generation: generation}
+	var batch pgx.Batch
+	var rows []trainingRow
+	collect(&batch, &rows, loadTrainingsSQL, s.tenant, s.generation, keys(facts, jobOf))
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	fold := trainingFold{
+		scope:   s,
+		history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows),
+	}
+	for _, fact := range facts {
+		if err := fold.apply(fact); err != nil {
+			return err
+		}
+	}
+	batch = pgx.Batch{}
+	if err := fold.write(&batch); err != nil {
+		return err
+	}
+	if err := store(&batch, "training_progress", fold.progress); err != nil {
+		return err
+	}
+	return send(ctx, tx, &batch)
+}
+
+// jobOf is the key of the job that an event changes, if it changes one.
+func jobOf(r recorded) (string, bool) {
+	var job domain.JobID
+	switch e := r.Event.(type) {
+	case domain.TrainingStarted:
+		job = e.TrainingJobID
+	case domain.TrainingCompleted:
+		job = e.TrainingJobID
+	case domain.TrainingFailed:
+		job = e.TrainingJobID
+	case domain.ModelVersionCreated:
+		job = e.TrainingJobID
+	default:
+		if r.Stream.Type == domain.TypeTrainingJob {
+			job = domain.JobID(r.child())
+		}
+	}
+	return childKey(r.model, string(job)), job != ""
+}
+
+type trainingFold struct {
+	*history[trainingRow, *trainingRow]
+
+	scope    scope
+	progress []progressRow
+}
+
+func (f *trainingFold) apply(r recorded) error {
+	key, changes := jobOf(r)
+	if !changes {
+		return nil
+	}
+	if e, ok := r.Event.(domain.TrainingStarted); ok {
+		f.put(newTrainingRow(r, e), r.Position)
+		return nil
+	}
+	row, known := f.get(key)
+	if !known {
+		return missing("training", key)
+	}
+	if e, ok := r.Event.(domain.TrainingProgressUpdated); ok {
+		f.progress = append(f.progress, progressRow{
+			TenantID: f.scope.tenant, Generation: f.scope.generation,
+			ModelID: row.ModelID, TrainingJobID: row.TrainingJobID, Position: r.Position,
+			Epoch: e.Epoch, Step: e.Step, Percentage: e.ProgressPercentage,
+			Metrics: orEmpty(e.Metrics), At: r.OccurredAt,
+		})
+		return nil
+	}
+	if err := row.evolve(r); err != nil {
+		return err
+	}
+	f.put(row, r.Position)
+	return nil
+}
+
+func newTrainingRow(r recorded, e domain.TrainingStarted) trainingRow {
+	return trainingRow{
+		ModelID: r.model, TrainingJobID: e.TrainingJobID, StartedPosition: r.Position,
+		SagaID: r.Metadata.WorkflowID, State: TrainingRunning, Config: e.TrainingConfig,
+		Datasets: orNone(e.DatasetInfo), StartedAt: r.OccurredAt, StartedBy: r.by(),
+	}
+}
+
+// evolve changes what the event changes; progress is kept elsewhere.
+func (t *trainingRow) evolve(r recorded) error {
+	switch e := r.Event.(type) {
+	case domain.TrainingCompleted:
+		t.complete(r, e)
+	case domain.TrainingFailed:
+		t.State = TrainingFailed
+		if e.FailureReason == domain.FailureCancelled {
+			t.State = TrainingCancelled
+		}
+		t.EndedAt, t.FailureReason, t.ErrorDetails = &r.OccurredAt, &e.FailureReason, e.ErrorDetails
+	case domain.ModelVersionCreated:
+		t.Version = &e.Version
+	case domain.CandidateEvaluated:
+		t.Evaluation = &Evaluation{
+			Metrics: orEmpty(e.Metrics), ConfusionMatrix: orNone(e.ConfusionMatrix), Labels: orNone(e.Labels),
+			Rows: e.Rows, Gates: orNone(e.Gates), Passed: e.Passed, At: r.OccurredAt,
+		}
+	default:
+		approval, err := approve(t.Approval, r)
+		if err != nil {
+			return err
+		}
+		t.Approval, t.ApprovalState = approval, stateOf(approval)
+	}
+	return nil
+}
+
+func (t *trainingRow) complete(r recorded, e domain.TrainingCompleted) {
+	t.State, t.EndedAt = TrainingCompleted, &r.OccurredAt
+	t.FinalMetrics, t.ArtifactsLocation = orEmpty(e.FinalMetrics), given(e.ArtifactsLocation)
+	t.DurationMS, t.CodeDigest = &e.TrainingDurationMS, e.CodeDigest
+	if len(e.DatasetInfo) > 0 {
+		t.Datasets = e.DatasetInfo
+	}
+}
+
+// orNone is an empty list for none, so that JSON says [] and not null.
+func orNone[E any](list []E) []E {
+	if list == nil {
+		return []E{}
+	}
+	return list
+}

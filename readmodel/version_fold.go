@@ -1,0 +1,154 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"phantom/domain"
+	"phantom/eventstore"
+)
+
+// versionRow is a row of phantom.version.
+type versionRow struct {
+	placed
+
+	ModelID           domain.ModelID     `json:"model_id"`
+	Version           domain.Version     `json:"version"`
+	Number            int                `json:"number"`
+	PreviousVersion   *domain.Version    `json:"previous_version"`
+	ArtifactsLocation domain.Digest      `json:"artifacts_location"`
+	Metrics           map[string]float64 `json:"metrics"`
+	Signature         *domain.Signature  `json:"signature"`
+	TrainingJobID     *domain.JobID      `json:"training_job_id"`
+	Modification      string             `json:"modification"`
+	CreatedAt         time.Time          `json:"created_at"`
+	CreatedBy         domain.Actor       `json:"created_by"`
+	DeployedTargets   []domain.Target    `json:"deployed_targets"`
+}
+
+func (r *versionRow) key() string { return versionKey(r.ModelID, r.Version) }
+
+func versionKey(m domain.ModelID, v domain.Version) string { return string(m) + "/" + string(v) }
+
+const versionColumns = `v.model_id, v.version, v.number, v.previous_version, v.artifacts_location,
+	v.metrics, v.signature, v.training_job_id, v.modification, v.created_at, v.created_by,
+	v.deployed_targets`
+
+// Versions is the projection of a model's versions, and of where they are deployed.
+type Versions struct{}
+
+// Name is that of its checkpoints.
+func (Versions) Name() string { return VersionsName }
+
+// Log is the lifecycle log.
+func (Versions) Log() eventstore.Log { return eventstore.Lifecycle }
+
+// Types are what makes a version, and what deploys it.
+func (Versions) Types() []string {
+	return types(domain.ModelVersionCreated{}, domain.ModelDeployed{}, domain.ModelUndeployed{})
+}
+
+// A deployment takes the target from the version that had it, so those that have one are loaded too.
+const loadVersionsSQL = `
+select v.from_position, ` + versionColumns + `
+from phantom.version v
+where v.tenant_id = $1 and v.generation = $2 and v.to_position is null
+	and v.model_id = any ($3)
+	and (jsonb_array_length(v.deployed_targets) > 0
+		or exists (select from unnest($4::text[], $5::text[]) as k (model_id, version)
+			where k.model_id = v.model_id and k.version = v.version))`
+
+// Apply folds a batch into the versions' rows.
+func (Versions) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	facts, err := decode(events)
+	if err != nil {
+		return err
+	}
+	s := scope{tenant: events[0].TenantID, generation: generation}
+	var batch pgx.Batch
+	var rows []versionRow
+	ids, versions := deployedVersions(facts)
+	collect(&batch, &rows, loadVersionsSQL, s.tenant, s.generation, models(facts), ids, versions)
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	all := versionFold{newHistory[versionRow](table{"version", []string{"model_id", "version"}}, s, rows)}
+	for _, fact := range facts {
+		if err := all.apply(fact); err != nil {
+			return err
+		}
+	}
+	batch = pgx.Batch{}
+	if err := all.write(&batch); err != nil {
+		return err
+	}
+	return send(ctx, tx, &batch)
+}
+
+func deployedVersions(facts []recorded) (ids []domain.ModelID, versions []domain.Version) {
+	for _, fact := range facts {
+		if e, ok := fact.Event.(domain.ModelDeployed); ok {
+			ids, versions = append(ids, fact.model), append(versions, e.Version)
+		}
+	}
+	return ids, versions
+}
+
+type versionFold struct {
+	*history[versionRow, *versionRow]
+}
+
+func (f versionFold) apply(r recorded) error {
+	switch e := r.Event.(type) {
+	case domain.ModelVersionCreated:
+		number, err := strconv.Atoi(string(e.Version))
+		if err != nil {
+			return fmt.Errorf("version %q of model %s is no number: %w", e.Version, r.model, err)
+		}
+		f.put(versionRow{
+			ModelID: r.model, Version: e.Version, Number: number, PreviousVersion: given(e.PreviousVersion),
+			ArtifactsLocation: e.ArtifactsLocation, Metrics: orEmpty(e.PerformanceMetrics),
+			Signature: e.Signature, TrainingJobID: given(e.TrainingJobID), Modification: e.Modification,
+			CreatedAt: r.OccurredAt, CreatedBy: r.by(), DeployedTargets: []domain.Target{},
+		}, r.Position)
+	case domain.ModelUndeployed:
+		f.withdraw(r, e.DeploymentTarget, "")
+	case domain.ModelDeployed:
+		f.withdraw(r, e.DeploymentTarget, e.Version)
+		row, known := f.get(versionKey(r.model, e.Version))
+		if !known {
+			return missing("version", versionKey(r.model, e.Version))
+		}
+		if !slices.Contains(row.DeployedTargets, e.DeploymentTarget) {
+			row.DeployedTargets = append(slices.Clone(row.DeployedTargets), e.DeploymentTarget)
+			slices.Sort(row.DeployedTargets)
+			f.put(row, r.Position)
+		}
+	default:
+	}
+	return nil
+}
+
+// withdraw takes the target from every version of the model but one.
+func (f versionFold) withdraw(r recorded, target domain.Target, but domain.Version) {
+	for _, current := range f.current {
+		row := *current
+		if row.ModelID == r.model && row.Version != but && slices.Contains(row.DeployedTargets, target) {
+			row.DeployedTargets = without(row.DeployedTargets, target)
+			f.put(row, r.Position)
+		}
+	}
+}
+
+// given is nil for an empty value.
+func given[S ~string](value S) *S {
+	if value == "" {
+		return nil
+	}
+	return &value
+}

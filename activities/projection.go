@@ -1,0 +1,98 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// Projections tells how the worker's projection loops are.
+type Projections interface {
+	// Status is an ErrNotFound for a projection that this worker does not run.
+	Status(ctx context.Context, name string) (ProjectionStatus, error)
+}
+
+// ProjectionStatus is how far a projection is, summed over all tenants.
+type ProjectionStatus struct {
+	Applied int64 `json:"applied"` // positions that the checkpoints have passed
+	Head    int64 `json:"head"`    // positions in the logs
+	Parked  int64 `json:"parked"`  // events that wait for a retry
+	// AliveAt is when the loop last finished a round, with or without events.
+	AliveAt time.Time `json:"alive_at"`
+	Failure string    `json:"failure,omitempty"` // of the last round, in one line
+}
+
+// Projection attaches to projection loops.
+type Projection struct {
+	Projections Projections
+	Signals     Signals
+}
+
+// ProjectionAttach is the input of AttachProjection.
+type ProjectionAttach struct {
+	Name string `json:"name"`
+}
+
+// The pace of an attached activity. It ends after so many reports that its workflow's history stays short.
+const (
+	attachEvery       = time.Second
+	attachReportEvery = 10 * time.Second
+	attachReports     = 200
+	stalledAfter      = time.Minute
+)
+
+// AttachProjection watches a projection's loop: it heartbeats, signals changes to its workflow, and
+// returns the last status when it has reported often enough. A loop that stands still is an error, which
+// the heartbeat alone would hide.
+func (p *Projection) AttachProjection(ctx context.Context, in ProjectionAttach) (ProjectionStatus, error) {
+	var told ProjectionStatus
+	var toldAt time.Time
+	for reports := 0; reports < attachReports; {
+		seen, err := p.Projections.Status(ctx, in.Name)
+		if err != nil {
+			return seen, Refusal(err)
+		}
+		if silent := time.Since(seen.AliveAt); silent > stalledAfter {
+			return seen, fmt.Errorf("projection %s stands still for %s; its worker's log says why", in.Name,
+				silent.Round(time.Second))
+		}
+		if changed(told, seen) && time.Since(toldAt) >= attachReportEvery {
+			told, toldAt = seen, time.Now()
+			reports++
+			p.tell(ctx, seen)
+		}
+		activity.RecordHeartbeat(ctx, seen)
+		if err := p.wait(ctx); err != nil {
+			return seen, err
+		}
+	}
+	return told, nil
+}
+
+func changed(a, b ProjectionStatus) bool {
+	return a.Applied != b.Applied || a.Head != b.Head || a.Parked != b.Parked || a.Failure != b.Failure
+}
+
+func (p *Projection) wait(ctx context.Context) error {
+	timer := time.NewTimer(attachEvery)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-activity.GetWorkerStopChannel(ctx):
+		return errWorkerStops
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (p *Projection) tell(ctx context.Context, seen ProjectionStatus) {
+	execution := activity.GetInfo(ctx).WorkflowExecution
+	limited, cancel := context.WithTimeout(ctx, signalLimit)
+	defer cancel()
+	if err := p.Signals.SignalWorkflow(limited, execution.ID, execution.RunID, SignalProgress, seen); err != nil {
+		activity.GetLogger(ctx).Warn("progress not signalled", "error", err.Error())
+	}
+}

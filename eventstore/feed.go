@@ -10,7 +10,7 @@ import (
 // window is how many positions of a tenant one ReadAfter looks at, at most.
 const window = 10_000
 
-// Heads is the position of the last event of every tenant that has appended to the log.
+// Heads is the position of the last event of every tenant that has any in the log.
 func (s *Store) Heads(ctx context.Context, log Log) (map[string]int64, error) {
 	const query = `select tenant, last_position from lifecycle.feed_heads()`
 	if !log.valid() {
@@ -25,7 +25,13 @@ func (s *Store) Heads(ctx context.Context, log Log) (map[string]int64, error) {
 	}
 	var tenant string
 	var position int64
-	if _, err := pgx.ForEachRow(rows, []any{&tenant, &position}, func() error { heads[tenant] = position; return nil }); err != nil {
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &position}, func() error {
+		if position > 0 { // else its first append was refused, or was a command without events
+			heads[tenant] = position
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read the heads of the %s log: %w", log, err)
 	}
 	return heads, nil

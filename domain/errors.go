@@ -25,6 +25,14 @@ func (e *NotFound) Error() string { return fmt.Sprintf("%s %s not found", e.Kind
 // Unwrap makes a NotFound an ErrNotFound.
 func (e *NotFound) Unwrap() error { return ErrNotFound }
 
+// AlreadyExists says what stands there already; it is an ErrAlreadyExists.
+type AlreadyExists struct{ Kind, ID string }
+
+func (e *AlreadyExists) Error() string { return fmt.Sprintf("%s %s already exists", e.Kind, e.ID) }
+
+// Unwrap makes an AlreadyExists an ErrAlreadyExists.
+func (e *AlreadyExists) Unwrap() error { return ErrAlreadyExists }
+
 // InvalidState says why a command is refused now, and what would be allowed; it is an ErrInvalidState.
 type InvalidState struct {
 	Reason  string // "job j2 does not run"

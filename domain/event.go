@@ -5,7 +5,8 @@ package domain
 //sumtype:decl
 type Event interface{ isEvent() }
 
-// Command asks an aggregate for a change. Decide answers with events or with a refusal.
+// Command asks an aggregate for a change. Decide answers with events or with a refusal. The set is
+// closed: every command is a struct of this package.
 //
 //sumtype:decl
 type Command interface {
@@ -13,4 +14,9 @@ type Command interface {
 	Writes() StreamID
 	// Guards are streams that must not change meanwhile, because the decision reads them.
 	Guards() []StreamID
+
+	// validate looks at the command alone.
+	validate(*checks)
+	// decide looks at the states that the command reads; the command is valid.
+	decide(Aggregates) ([]Event, error)
 }

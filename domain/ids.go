@@ -73,6 +73,8 @@ var (
 	modelForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 	versionForm = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
 	digestForm  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	tagForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$`)
+	outcomeForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 	dayForm     = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
 )
 
@@ -119,4 +121,12 @@ func (i InferenceID) Stream() (StreamID, bool) {
 		return StreamID{}, false
 	}
 	return InferenceStream(ModelID(parts[0]), Target(parts[1]), parts[2]), true
+}
+
+// Day returns the UTC day of the inference, 2006-01-02, or nothing when the id is malformed.
+func (i InferenceID) Day() string {
+	if _, formed := i.Stream(); !formed {
+		return ""
+	}
+	return strings.Split(string(i), ":")[2]
 }

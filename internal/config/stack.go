@@ -32,6 +32,7 @@ type StackTemporal struct {
 	Address   string `json:"address"` // host:port of the gRPC frontend
 	Namespace string `json:"namespace"`
 	UIURL     string `json:"ui_url"` // empty with a foreign server
+	CLI       string `json:"cli"`    // the temporal program; empty with a foreign server
 }
 
 // StackPhantom tells where the worker of the stack listens; zero where it has none.

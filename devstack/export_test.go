@@ -1,0 +1,4 @@
+package main
+
+// Run is the program, for a test binary that stands in for it.
+var Run = run //nolint:gochecknoglobals // the seam of the tests

@@ -56,7 +56,7 @@ func parseParams(spec training.Spec) (params, error) {
 	if err := decode(spec.Params, fields); err != nil {
 		return params{}, err
 	}
-	return p, p.check()
+	return p, p.check(spec.Algorithm == perceptron)
 }
 
 func decode(raw json.RawMessage, fields map[string]any) error {
@@ -94,7 +94,7 @@ func form(field any) string {
 	}
 }
 
-func (p params) check() error {
+func (p params) check(layered bool) error {
 	var errs []error
 	require := func(ok bool, field, reason string) {
 		if !ok {
@@ -106,7 +106,7 @@ func (p params) check() error {
 	require(p.LearningRate > 0 && p.LearningRate <= math.MaxFloat32, "learning_rate", "expected a number above 0")
 	require(p.WeightDecay >= 0 && p.WeightDecay <= math.MaxFloat32, "weight_decay", "expected a number of at least 0")
 	require(p.Optimizer == "adam", "optimizer", `only "adam" is known`)
-	if p.Activation == "" { // logistic regression
+	if !layered {
 		return errors.Join(errs...)
 	}
 	require(p.Activation == "relu", "activation", `only "relu" is known`)

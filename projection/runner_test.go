@@ -1,0 +1,273 @@
+package projection_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"phantom/internal/pgtest"
+	"phantom/projection"
+)
+
+func TestRunnerAppliesEveryTenantOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.append("early", good(30)...)
+	r := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 7 })
+	s.start(r)
+	a, b := s.append("a", good(100)...), s.append("b", good(3)...)
+	other := s.appendType("b", "Ignored", "x") // passes by, and still counts as seen
+	s.waitFor(r, "a", a)
+	s.waitFor(r, "b", other)
+	s.waitFor(r, "early", 30)
+	require.Equal(t, 100, s.counted("a", 1))
+	require.Equal(t, 3, s.counted("b", 1))
+	require.Equal(t, 30, s.counted("early", 1))
+	require.Greater(t, other, b)
+
+	status, err := r.Status(t.Context(), "tally")
+	require.NoError(t, err)
+	require.Zero(t, status.Lag)
+	require.Empty(t, status.LastError)
+	require.NotNil(t, status.LastProgressAt)
+	require.Len(t, status.Tenants, 3)
+	require.Equal(t, []string{"b"}, []string{status.Of("b").Tenants[0].Tenant})
+	require.Len(t, status.Of("b").Tenants, 1)
+}
+
+func TestRowsOfATenantAreHiddenFromOthers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&tally{})
+	s.start(r)
+	s.waitFor(r, "a", s.append("a", good(5)...))
+	require.Zero(t, s.counted("somebody-else", 1))
+	var seen int
+	require.NoError(t, s.pool.QueryRow(t.Context(), `select count(*) from phantom.projection_checkpoint`).Scan(&seen))
+	require.Zero(t, seen, "checkpoints are seen without naming a tenant")
+}
+
+func TestTwoRunnersNeverApplyTwice(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	first := s.runner(&tally{}, func(p *projection.Params) { p.Batch, p.Takeover = 3, time.Millisecond })
+	second := s.runner(&tally{}, func(p *projection.Params) { p.Batch, p.Takeover = 5, time.Millisecond })
+	s.start(first)
+	heads := map[string]int64{}
+	for round := range 20 {
+		if round == 5 {
+			s.start(second)
+		}
+		for _, tenant := range []string{"a", "b", "c"} {
+			heads[tenant] = s.append(tenant, good(11)...)
+		}
+	}
+	for tenant, head := range heads {
+		s.waitFor(first, tenant, head)
+		s.waitFor(second, tenant, head)
+		require.Equal(t, 220, s.counted(tenant, 1))
+	}
+}
+
+func TestPoisonStopsItsTenantAndSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{}
+	r := s.runner(p)
+	s.start(r)
+	data := append(good(41), "poison")
+	last := s.append("sick", append(data, good(20)...)...)
+	healthy := s.append("well", good(10)...)
+	s.waitFor(r, "well", healthy)
+
+	var status projection.Status
+	s.eventually(func() bool {
+		var err error
+		status, err = r.Status(t.Context(), "tally")
+		return err == nil && status.Of("sick").LastError != ""
+	}, "the status says why")
+	sick := status.Of("sick").Tenants[0]
+	require.EqualValues(t, 41, sick.Position, "what lies before the poison is applied")
+	require.EqualValues(t, 42, *sick.StoppedAt)
+	require.Contains(t, sick.Error, "cannot apply event 42 (Counted of Thing a): it is poison")
+	require.EqualValues(t, 21, sick.Lag)
+	require.EqualValues(t, 21, status.Lag)
+	require.Empty(t, status.Of("well").LastError)
+	require.Equal(t, 41, s.counted("sick", 1))
+
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := r.WaitFor(short, "tally", "sick", last)
+	require.ErrorIs(t, err, projection.ErrNotReached)
+	require.ErrorContains(t, err, "it is poison")
+
+	p.cured.Store(true)
+	s.waitFor(r, "sick", last)
+	require.Equal(t, 62, s.counted("sick", 1))
+	status, err = r.Status(t.Context(), "tally")
+	require.NoError(t, err)
+	require.Empty(t, status.LastError)
+}
+
+func TestARunnerThatEndsInTheMiddleLeavesNothingHalf(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{entered: make(chan struct{}), leave: make(chan struct{})}
+	r := s.runner(p)
+	head := s.append("a", good(10)...)
+	stop := s.start(r)
+	<-p.entered // rows are written, nothing is committed
+	stop()
+	require.Zero(t, s.counted("a", 1))
+
+	next := s.runner(&tally{})
+	s.start(next)
+	s.waitFor(next, "a", head)
+	require.Equal(t, 10, s.counted("a", 1))
+}
+
+func TestALockedTenantDelaysNobody(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&tally{})
+	s.start(r)
+	s.waitFor(r, "stuck", s.append("stuck", "x"))
+
+	foreign, err := pgtest.Pool(t, s.db.AdminURL).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = foreign.Exec(t.Context(), `select from phantom.projection_checkpoint where tenant_id = 'stuck' for update`)
+	require.NoError(t, err)
+	stuck := s.append("stuck", good(5)...)
+	for range 20 {
+		s.waitFor(r, "free", s.append("free", "x"))
+	}
+	require.Equal(t, 1, s.counted("stuck", 1))
+	require.NoError(t, foreign.Rollback(t.Context()))
+	s.waitFor(r, "stuck", stuck)
+	require.Equal(t, 6, s.counted("stuck", 1))
+}
+
+func TestTheOlderRunnerTakesOverWhenTheYoungerDies(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	older, younger := s.runner(&tally{}), s.runner(&tally{})
+	s.start(older)
+	s.waitFor(older, "a", s.append("a", good(2)...))
+	stop := s.start(younger)
+	s.eventually(func() bool { return s.epoch() == 2 }, "the younger has taken over")
+	s.waitFor(younger, "a", s.append("a", good(2)...))
+	stop()
+	head := s.append("a", good(2)...)
+	s.waitFor(older, "a", head)
+	require.Equal(t, 6, s.counted("a", 1))
+}
+
+func (s *stage) epoch() int64 {
+	s.t.Helper()
+	var epoch int64
+	err := s.pool.QueryRow(s.t.Context(), `select epoch from phantom.projection_generation where projection = 'tally'`).Scan(&epoch)
+	require.NoError(s.t, err)
+	return epoch
+}
+
+func TestASecondGenerationIsFilledBesideTheLiveOne(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.append("a", good(25)...)
+	s.append("b", good(4)...)
+	r := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 10 })
+	require.NoError(t, r.Fill(t.Context(), "tally", 1))
+	require.NoError(t, r.Fill(t.Context(), "tally", 2))
+	require.NoError(t, r.Fill(t.Context(), "tally", 2)) // nothing is left to do
+	require.Equal(t, 25, s.counted("a", 1))
+	require.Equal(t, 25, s.counted("a", 2))
+	require.Equal(t, 4, s.counted("b", 2))
+}
+
+func TestATailWakesTheRunner(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	hints := make(chan struct{}, 1)
+	r := s.runner(&tally{}, func(p *projection.Params) {
+		p.Sweep = time.Hour // so only a hint can tell
+		p.Tails = tailsOf(hints)
+	})
+	s.start(r)
+	s.eventually(func() bool { return s.runs() }, "the runner runs")
+	head := s.append("a", good(3)...)
+	hints <- struct{}{}
+	s.waitFor(r, "a", head)
+}
+
+func (s *stage) runs() bool {
+	var epoch int64
+	err := s.pool.QueryRow(s.t.Context(), `select epoch from phantom.projection_generation where projection = 'tally'`).Scan(&epoch)
+	return err == nil && epoch > 0
+}
+
+func TestWaitForAnswersWithoutARunner(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	head := s.append("a", good(3)...)
+	asks := s.runner(&tally{})
+	works := s.runner(&tally{})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	err := asks.WaitFor(ctx, "tally", "a", head)
+	var behind *projection.NotReached
+	require.ErrorAs(t, err, &behind)
+	require.Equal(t, projection.NotReached{Projection: "tally", Wanted: 3, Actual: 0}, *behind)
+	require.NoError(t, works.Fill(t.Context(), "tally", 1))
+	s.waitFor(asks, "a", head)
+}
+
+func TestUnknownAndDoubleProjections(t *testing.T) {
+	t.Parallel()
+	r, err := projection.NewRunner(projection.Params{Projections: []projection.Projection{&tally{}}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"tally"}, r.Names())
+	require.ErrorIs(t, r.WaitFor(t.Context(), "other", "a", 1), projection.ErrUnknown)
+	_, err = r.Status(t.Context(), "other")
+	require.ErrorIs(t, err, projection.ErrUnknown)
+	require.ErrorIs(t, r.Fill(t.Context(), "other", 1), projection.ErrUnknown)
+	_, err = projection.NewRunner(projection.Params{Projections: []projection.Projection{&tally{}, &tally{}}})
+	require.ErrorContains(t, err, `named "tally"`)
+}
+
+func TestFailuresAreReported(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	told := make(chan string, 100)
+	r := s.runner(&tally{}, func(p *projection.Params) {
+		p.Failed = func(name, tenant string, err error) {
+			select {
+			case told <- strings.Join([]string{name, tenant, err.Error()}, " | "):
+			default:
+			}
+		}
+	})
+	s.append("a", "poison")
+	s.start(r)
+	require.Contains(t, <-told, "tally | a | projection tally cannot apply event 1")
+}
+
+func TestTheFeedRoleAloneSeesAllPlaces(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&tally{})
+	s.append("a", "x")
+	require.NoError(t, r.Fill(t.Context(), "tally", 1))
+	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), `select set_config('phantom.tenant', 'b', true)`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), `insert into phantom.projection_checkpoint
+			(tenant_id, log, projection, generation, epoch, position) values ('a', 'lifecycle', 'other', 1, 1, 1)`)
+		return err
+	})
+	require.ErrorContains(t, err, "row-level security")
+}

@@ -1,0 +1,180 @@
+package projection_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"phantom/eventstore"
+	"phantom/internal/pgtest"
+	"phantom/projection"
+)
+
+// limit is far more than a test needs; who reaches it hangs.
+const limit = 20 * time.Second
+
+// stage is a database with a log and a table that a projection writes.
+type stage struct {
+	t     *testing.T
+	db    *pgtest.Database
+	pool  *pgxpool.Pool
+	store *eventstore.Store
+}
+
+const tallyTable = `
+create table phantom.tally (
+	tenant_id text not null,
+	generation integer not null,
+	position bigint not null,
+	times integer not null default 1,
+	primary key (tenant_id, generation, position)
+);
+alter table phantom.tally enable row level security, force row level security;
+create policy tally_tenant on phantom.tally to phantom_serving
+	using (tenant_id = nullif(current_setting('phantom.tenant', true), ''));
+grant select, insert, update on phantom.tally to phantom_serving`
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	db := pgtest.New(t)
+	_, err := pgtest.Pool(t, db.OwnerURL).Exec(t.Context(), tallyTable)
+	require.NoError(t, err)
+	pool := db.Pool(t)
+	return &stage{t: t, db: db, pool: pool, store: eventstore.New(pool)}
+}
+
+// tally counts how often each event of type Counted was applied. It is poisoned by the data "poison",
+// until it is cured.
+type tally struct {
+	cured atomic.Bool
+	// entered and leave, if set, hold Apply in its middle: rows are written, nothing is committed.
+	entered chan struct{}
+	leave   chan struct{}
+}
+
+func (*tally) Name() string        { return "tally" }
+func (*tally) Log() eventstore.Log { return eventstore.Lifecycle }
+func (*tally) Types() []string     { return []string{"Counted"} }
+
+func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	for _, e := range events {
+		if string(e.EventData) == `"poison"` && !p.cured.Load() {
+			return errors.New("it is poison")
+		}
+		if _, err := tx.Exec(ctx, `insert into phantom.tally as t (tenant_id, generation, position)
+			values ($1, $2, $3) on conflict (tenant_id, generation, position) do update set times = t.times + 1`,
+			e.TenantID, generation, e.Position); err != nil {
+			return err
+		}
+	}
+	if p.entered == nil {
+		return nil
+	}
+	select {
+	case p.entered <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-p.leave:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// append writes events of type Counted with the data given, and answers with the tenant's head.
+func (s *stage) append(tenant string, data ...string) int64 {
+	s.t.Helper()
+	return s.appendType(tenant, "Counted", data...)
+}
+
+func (s *stage) appendType(tenant, eventType string, data ...string) int64 {
+	s.t.Helper()
+	events := make([]eventstore.NewEvent, 0, len(data))
+	for _, text := range data {
+		raw, err := json.Marshal(text)
+		require.NoError(s.t, err)
+		events = append(events, eventstore.NewEvent{
+			ID: uuid.New(), Type: eventType, Version: 1, Data: raw, Metadata: json.RawMessage(`{}`), OccurredAt: time.Now(),
+		})
+	}
+	done, err := s.store.Append(s.t.Context(), tenant, eventstore.Lifecycle, []eventstore.Append{
+		{Stream: eventstore.Stream{Type: "Thing", ID: "a"}, Events: events},
+	}, nil)
+	require.NoError(s.t, err)
+	return done[0].Position
+}
+
+func good(n int) []string {
+	data := make([]string, n)
+	for i := range data {
+		data[i] = fmt.Sprint("good ", i)
+	}
+	return data
+}
+
+func (s *stage) runner(p projection.Projection, change ...func(*projection.Params)) *projection.Runner {
+	s.t.Helper()
+	params := projection.Params{
+		Pool: s.pool, Feed: s.store, Projections: []projection.Projection{p},
+		Sweep: 10 * time.Millisecond, Takeover: 50 * time.Millisecond,
+	}
+	for _, c := range change {
+		c(&params)
+	}
+	r, err := projection.NewRunner(params)
+	require.NoError(s.t, err)
+	return r
+}
+
+// start runs the runner until the answer is called or the test ends; both wait for its end.
+func (s *stage) start(r *projection.Runner) (stop func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	var once atomic.Bool
+	stop = func() {
+		if once.CompareAndSwap(false, true) {
+			cancel()
+			require.NoError(s.t, <-ended)
+		}
+	}
+	s.t.Cleanup(stop)
+	return stop
+}
+
+func (s *stage) waitFor(r *projection.Runner, tenant string, position int64) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+	require.NoError(s.t, r.WaitFor(ctx, "tally", tenant, position))
+}
+
+// counted is how many events of a tenant were applied in the generation; each must have been once.
+func (s *stage) counted(tenant string, generation int) int {
+	s.t.Helper()
+	var rows, twice int
+	var batch pgx.Batch
+	batch.Queue(`select set_config('phantom.tenant', $1, true)`, tenant)
+	batch.Queue(`select count(*), count(*) filter (where times <> 1) from phantom.tally where generation = $1`,
+		generation).QueryRow(func(row pgx.Row) error { return row.Scan(&rows, &twice) })
+	require.NoError(s.t, s.pool.SendBatch(s.t.Context(), &batch).Close())
+	require.Zero(s.t, twice, "events of %s were applied more than once", tenant)
+	return rows
+}
+
+func (s *stage) eventually(condition func() bool, what string) {
+	s.t.Helper()
+	require.Eventually(s.t, condition, limit, 5*time.Millisecond, what)
+}

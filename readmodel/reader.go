@@ -1,0 +1,127 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"phantom/domain"
+)
+
+// answerTimeout bounds a question, if the caller does not.
+const answerTimeout = 30 * time.Second
+
+// Reader answers questions from the live generation of the read models.
+type Reader struct {
+	pool *pgxpool.Pool
+}
+
+// NewReader takes a pool of the serving role.
+func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{pool: pool} }
+
+const setTenantSQL = `select set_config('phantom.tenant', $1, true)`
+
+// liveSQL is the generation that answers for a projection, as a part of a query. Without a runner there
+// are no rows, and so no generation.
+func liveSQL(projection string) string {
+	return `(select live_generation from phantom.projection_generation where projection = '` + projection + `')`
+}
+
+// The place is read before the rows, so an answer has at least seen it.
+const positionSQL = `
+select coalesce((
+	select c.position
+	from phantom.projection_checkpoint c
+	join phantom.projection_generation g
+		on g.projection = c.projection and g.log = c.log and g.live_generation = c.generation
+	where c.tenant_id = $1 and c.projection = $2), 0)`
+
+// query is a question in the making. $1 is always the tenant.
+type query struct {
+	projection string
+	sql        strings.Builder
+	args       []any
+}
+
+func newQuery(tenant domain.Tenant, projection, sql string) *query {
+	q := &query{projection: projection, args: []any{tenant}}
+	q.sql.WriteString(sql)
+	return q
+}
+
+// add appends SQL; each ? in it is the next value.
+func (q *query) add(sql string, values ...any) *query {
+	for _, value := range values {
+		q.args = append(q.args, value)
+		sql = strings.Replace(sql, "?", "$"+strconv.Itoa(len(q.args)), 1)
+	}
+	q.sql.WriteString(sql)
+	return q
+}
+
+// when appends SQL with a value if there is one.
+func when[S ~string](q *query, sql string, value S) {
+	if value != "" {
+		q.add(sql, value)
+	}
+}
+
+// asOf takes the rows of a history table that are current, or were at a position.
+func (q *query) asOf(alias string, position int64) *query {
+	if position <= 0 {
+		return q.add(` and ` + alias + `.to_position is null`)
+	}
+	return q.add(fmt.Sprintf(` and %[1]s.from_position <= ? and (%[1]s.to_position is null or %[1]s.to_position > ?)`,
+		alias), position, position)
+}
+
+// until takes the rows of an appended table that were there at a position.
+func (q *query) until(alias string, position int64) *query {
+	if position <= 0 {
+		return q
+	}
+	return q.add(` and `+alias+`.position <= ?`, position)
+}
+
+// ask runs the question as the tenant, and answers with rows and the position that they have seen.
+func ask[R any](ctx context.Context, r *Reader, q *query) (rows []R, position int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	var batch pgx.Batch
+	batch.Queue(setTenantSQL, q.args[0])
+	batch.Queue(positionSQL, q.args[0], q.projection).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&position)
+	})
+	collect(&batch, &rows, q.sql.String(), q.args...)
+	if err := r.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, 0, fmt.Errorf("asking the read model %s: %w", q.projection, err)
+	}
+	return rows, position, nil
+}
+
+// askOne expects one row; none is a *domain.NotFound.
+func askOne[R any](ctx context.Context, r *Reader, q *query, kind, id string) (R, int64, error) {
+	rows, position, err := ask[R](ctx, r, q)
+	var none R
+	if err != nil {
+		return none, 0, err
+	}
+	if len(rows) == 0 {
+		return none, position, &domain.NotFound{Kind: kind, ID: id}
+	}
+	return rows[0], position, nil
+}
+
+// utc is the same instant as everybody prints it.
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	in := t.UTC()
+	return &in
+}

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
 
 	"phantom/domain"
 )
@@ -141,7 +140,7 @@ func (b *badFields) checkObject(path string, value any, want reflect.Type) {
 			names = append(names, name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(object)) {
+	for _, name := range workflow.DeterministicKeys(object) {
 		field, ok := known[name]
 		switch {
 		case !ok:
@@ -160,7 +159,7 @@ func (b *badFields) checkMap(path string, value any, want reflect.Type) {
 		b.add(path, "must be an object, not %s", kindOf(value))
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(object)) {
+	for _, name := range workflow.DeterministicKeys(object) {
 		if object[name] == nil {
 			b.add(under(path, name), "must not be null")
 			continue

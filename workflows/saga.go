@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -197,7 +198,7 @@ func (s *saga) origin(ctx workflow.Context, e effect, n int) activities.Origin {
 		name = e.step
 	}
 	try := func(n int) string {
-		return info.WorkflowExecution.ID + "/" + info.FirstRunID + "/" + name + "/" + strconv.Itoa(n)
+		return info.WorkflowExecution.ID + "/" + firstRun(info) + "/" + name + "/" + strconv.Itoa(n)
 	}
 	origin := activities.Origin{Tenant: s.tenant, Meta: domain.Meta{
 		CommandID:     try(n),
@@ -250,8 +251,13 @@ func (s *saga) await(ctx workflow.Context, w wait) (*message, error) {
 
 // idFor derives an id from the saga's first run: the same one in every run, retry and replay.
 func idFor(ctx workflow.Context, what string) string {
-	name := fmt.Sprintf("phantom:%s:%s", what, workflow.GetInfo(ctx).FirstRunID)
+	name := fmt.Sprintf("phantom:%s:%s", what, firstRun(workflow.GetInfo(ctx)))
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(name)).String()
+}
+
+// firstRun is the run that a chain of runs began with; Temporal's test environment does not tell it.
+func firstRun(info *workflow.Info) string {
+	return cmp.Or(info.FirstRunID, info.WorkflowExecution.RunID)
 }
 
 // wasCanceled reports whether the story ended because somebody cancelled the saga.

@@ -2,8 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -147,7 +145,7 @@ func (s *saga) render(ctx workflow.Context) {
 	}
 	if len(s.progress.Metrics) > 0 {
 		b.WriteString("\n| metric | value |\n|---|---|\n")
-		for _, name := range slices.Sorted(maps.Keys(s.progress.Metrics)) {
+		for _, name := range workflow.DeterministicKeys(s.progress.Metrics) {
 			fmt.Fprintf(&b, "| %s | %.4g |\n", cell(name), s.progress.Metrics[name])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"phantom/activities"
@@ -49,6 +50,9 @@ func (s *saga) ask(ctx workflow.Context, q question) (domain.DecideApproval, err
 	s.begin(ctx, q.step)
 	timeout := time.Duration(q.terms.Timeout)
 	expires := workflow.Now(ctx).Add(timeout)
+	open := s.onUndo(q.step, "withdraw the question", func(ctx workflow.Context, cause error) error {
+		return s.withdraw(ctx, q, cause)
+	})
 	request := effect{step: q.step, name: q.step + "-request", aside: true, summary: "ask for approval: " + q.about}
 	err := s.perform(ctx, request, (*activities.Approvals)(nil).RequestApproval, func(o activities.Origin) any {
 		return activities.ApprovalRequest{Origin: o, Command: domain.RequestApproval{
@@ -68,6 +72,9 @@ func (s *saga) ask(ctx workflow.Context, q question) (domain.DecideApproval, err
 		}
 		decision := s.decision(q, m)
 		err = s.decide(ctx, q, decision, turn)
+		if err == nil {
+			open.retire()
+		}
 		if m == nil {
 			return decision, err
 		}
@@ -105,6 +112,20 @@ func (s *saga) decide(ctx workflow.Context, q question, d domain.DecideApproval,
 		s.done(ctx, q.step, fmt.Sprintf("%s by %s%s", d.Decision, d.By.Subject, parenthesis(d.Note)))
 	}
 	return err
+}
+
+// withdraw answers a question that nobody needs an answer to any more, so that none stays open.
+func (s *saga) withdraw(ctx workflow.Context, q question, cause error) error {
+	note := "the saga failed"
+	if temporal.IsCanceledError(cause) {
+		note = "cancelled"
+	}
+	d := s.decision(q, nil)
+	d.Note = note
+	e := effect{step: q.step, name: "undo-" + q.step, aside: true, summary: "undo: withdraw the question"}
+	return s.undoWith(ctx, e, (*activities.Approvals)(nil).DecideApproval, func(o activities.Origin) any {
+		return activities.ApprovalDecision{Origin: o, Command: d}
+	})
 }
 
 func parenthesis(text string) string {

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -187,6 +188,7 @@ func (b *books) fails(command string, how fault, times int) {
 // files is what the sagas see of artifacts, data and targets.
 type files struct {
 	refusal error // of the data
+	away    bool  // nothing can be reached
 	missing bool  // the artifact
 }
 
@@ -195,6 +197,9 @@ const digest = domain.Digest("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 func (f *files) Exists(context.Context, domain.Digest) (bool, error) { return !f.missing, nil }
 
 func (f *files) Snapshot(_ context.Context, uri, label string) (domain.DatasetInfo, error) {
+	if f.away {
+		return domain.DatasetInfo{}, errors.New("snapshot: the disk cannot be read")
+	}
 	if f.refusal != nil {
 		return domain.DatasetInfo{}, f.refusal
 	}

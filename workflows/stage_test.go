@@ -99,6 +99,15 @@ func (st *stage) status() workflows.Status {
 	return status
 }
 
+func (st *stage) progress() workflows.Progress {
+	st.t.Helper()
+	value, err := st.env.QueryWorkflow("progress")
+	require.NoError(st.t, err)
+	var progress workflows.Progress
+	require.NoError(st.t, value.Get(&progress))
+	return progress
+}
+
 func (st *stage) states() map[string]workflows.StepState {
 	st.t.Helper()
 	states := map[string]workflows.StepState{}

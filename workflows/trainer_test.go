@@ -19,6 +19,7 @@ type script struct {
 	unreached  int                // how many submissions fail first
 	holdsAfter int                // the job stands after this epoch until it is stopped; 0 never
 	onHold     func()             // called once, when it stands
+	onSubmit   func()             // called at each submission that arrives
 }
 
 // scripted is a trainer of one job at a time; it follows its script and proves that it stops.
@@ -50,6 +51,9 @@ func (t *scripted) Submit(_ context.Context, key string, spec training.Spec) (tr
 		return "", errors.New("submit: the trainer cannot be reached")
 	}
 	t.keys, t.specs = append(t.keys, key), append(t.specs, spec)
+	if t.onSubmit != nil {
+		t.onSubmit()
+	}
 	return training.Handle(key), nil
 }
 

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,12 +17,10 @@ type Projections interface {
 
 // ProjectionStatus is how far a projection is, summed over all tenants.
 type ProjectionStatus struct {
-	Applied int64 `json:"applied"` // positions that the checkpoints have passed
-	Head    int64 `json:"head"`    // positions in the logs
-	Parked  int64 `json:"parked"`  // events that wait for a retry
-	// AliveAt is when the loop last finished a round, with or without events.
-	AliveAt time.Time `json:"alive_at"`
-	Failure string    `json:"failure,omitempty"` // of the last round, in one line
+	Applied int64  `json:"applied"`           // positions that the checkpoints have passed
+	Head    int64  `json:"head"`              // positions in the logs
+	Parked  int64  `json:"parked"`            // events that wait for a retry
+	Failure string `json:"failure,omitempty"` // that still stands, in one line
 }
 
 // Projection attaches to projection loops.
@@ -49,14 +48,14 @@ const (
 func (p *Projection) AttachProjection(ctx context.Context, in ProjectionAttach) (ProjectionStatus, error) {
 	var told ProjectionStatus
 	var toldAt time.Time
+	moves := moving{at: time.Now()}
 	for reports := 0; reports < attachReports; {
 		seen, err := p.Projections.Status(ctx, in.Name)
 		if err != nil {
 			return seen, Refusal(err)
 		}
-		if silent := time.Since(seen.AliveAt); silent > stalledAfter {
-			return seen, fmt.Errorf("projection %s stands still for %s; its worker's log says why", in.Name,
-				silent.Round(time.Second))
+		if err := moves.look(in.Name, seen); err != nil {
+			return seen, err
 		}
 		if changed(told, seen) && time.Since(toldAt) >= attachReportEvery {
 			told, toldAt = seen, time.Now()
@@ -69,6 +68,23 @@ func (p *Projection) AttachProjection(ctx context.Context, in ProjectionAttach) 
 		}
 	}
 	return told, nil
+}
+
+// moving tells whether a projection that has something to do does it.
+type moving struct {
+	applied int64
+	at      time.Time
+}
+
+func (m *moving) look(name string, seen ProjectionStatus) error {
+	if seen.Applied != m.applied || seen.Applied >= seen.Head {
+		m.applied, m.at = seen.Applied, time.Now()
+	}
+	if silent := time.Since(m.at); silent > stalledAfter {
+		return fmt.Errorf("projection %s stands at %d of %d for %s: %s", name, seen.Applied, seen.Head,
+			silent.Round(time.Second), cmp.Or(seen.Failure, "its worker's log says why"))
+	}
+	return nil
 }
 
 func changed(a, b ProjectionStatus) bool {

@@ -79,8 +79,8 @@ func (t *Trainer) RunTrainer(ctx context.Context, in TrainerRun) (TrainerRan, er
 		// Details of another version of this code only cost a few signals more.
 		_ = activity.GetHeartbeatDetails(ctx, &w.signals)
 	}
-	job, err := t.Aggregates.TrainingJob(ctx, in.Tenant, in.ModelID, in.TrainingJobID)
-	if err != nil && !errors.Is(err, domain.ErrNotFound) {
+	job, err := t.Aggregates.Training(ctx, in.Tenant, in.ModelID, in.TrainingJobID)
+	if err != nil {
 		return TrainerRan{}, Refusal(err)
 	}
 	w.recorded = job.Epoch
@@ -192,7 +192,7 @@ func (w *watch) recordEpoch(ctx context.Context, point training.Point, epochs in
 	})
 	if errors.Is(err, domain.ErrInvalidState) || errors.Is(err, domain.ErrIdempotencyMismatch) {
 		// An attempt that overlaps with this one may have recorded the epoch, with numbers of its own.
-		job, loadErr := w.trainer.Aggregates.TrainingJob(ctx, w.in.Tenant, w.in.ModelID, w.in.TrainingJobID)
+		job, loadErr := w.trainer.Aggregates.Training(ctx, w.in.Tenant, w.in.ModelID, w.in.TrainingJobID)
 		if loadErr == nil && job.Epoch >= point.Epoch {
 			return nil
 		}

@@ -15,8 +15,8 @@ import (
 // Aggregates loads the present state that a decision needs; the registry does.
 type Aggregates interface {
 	Model(ctx context.Context, tenant domain.Tenant, id domain.ModelID) (domain.Model, error)
-	// TrainingJob is the zero value, or an ErrNotFound, for a job of which nothing is recorded yet.
-	TrainingJob(ctx context.Context, tenant domain.Tenant, model domain.ModelID, id domain.JobID) (domain.TrainingJob, error)
+	// Training is the zero value for a job of which nothing is recorded yet.
+	Training(ctx context.Context, tenant domain.Tenant, model domain.ModelID, job domain.JobID) (domain.TrainingJob, error)
 }
 
 // Artifacts tells whether an artifact is there.

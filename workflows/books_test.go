@@ -2,25 +2,26 @@ package workflows_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"phantom/activities"
 	"phantom/domain"
+	"phantom/eventstore"
+	"phantom/eventstore/eventstoretest"
+	"phantom/registry"
 )
 
-// books is the smallest registry that keeps the registry's promises to a saga: the domain decides, a
-// command id gives its first result again, and the same id for something else is refused.
+// books is the registry over the event store in memory, with faults on the way to it.
 type books struct {
-	mu       sync.Mutex
-	events   []domain.Recorded
-	commands map[string]handled
-	faults   map[string][]fault // what becomes of the next commands of a type
+	*registry.Registry
+	store  *eventstoretest.Memory
+	mu     sync.Mutex
+	faults map[string][]fault // what becomes of the next commands of a type
 }
 
 // fault is what can happen to a command on its way.
@@ -31,115 +32,59 @@ const (
 	answerLost               // the command works, and nobody hears of it
 )
 
-type handled struct {
-	hash   string
-	result domain.Result
-}
-
 func newBooks() *books {
-	return &books{commands: map[string]handled{}, faults: map[string][]fault{}}
+	store := eventstoretest.NewMemory()
+	return &books{Registry: registry.New(store), store: store, faults: map[string][]fault{}}
 }
 
 func (b *books) Handle(
-	_ context.Context, tenant domain.Tenant, cmd domain.Command, meta domain.Meta,
+	ctx context.Context, tenant domain.Tenant, cmd domain.Command, meta domain.Meta,
 ) (domain.Result, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	name := reflect.TypeOf(cmd).Name()
-	var lost bool
-	if faults := b.faults[name]; len(faults) > 0 {
-		b.faults[name] = faults[1:]
-		if faults[0] == unreachable {
-			return domain.Result{}, fmt.Errorf("handle %s: the database cannot be reached", name)
+	switch b.next(name) {
+	case unreachable:
+		return domain.Result{}, fmt.Errorf("handle %s: the database cannot be reached", name)
+	case answerLost:
+		if _, err := b.Registry.Handle(ctx, tenant, cmd, meta); err != nil {
+			return domain.Result{}, err
 		}
-		lost = true
-	}
-	text, err := json.Marshal(cmd)
-	if err != nil {
-		return domain.Result{}, err
-	}
-	hash := string(tenant) + name + string(text)
-	if known, has := b.commands[meta.CommandID]; has {
-		if known.hash != hash {
-			return domain.Result{}, domain.ErrIdempotencyMismatch
-		}
-		return known.result, nil
-	}
-	result, err := b.decide(cmd, meta)
-	if err != nil {
-		return domain.Result{}, err
-	}
-	b.commands[meta.CommandID] = handled{hash: hash, result: result}
-	if lost {
 		return domain.Result{}, fmt.Errorf("handle %s: the answer was lost", name)
+	default:
+		return b.Registry.Handle(ctx, tenant, cmd, meta)
 	}
-	return result, nil
 }
 
-func (b *books) decide(cmd domain.Command, meta domain.Meta) (domain.Result, error) {
-	var state domain.Aggregates
-	for _, stream := range append(cmd.Guards(), cmd.Writes()) {
-		for _, recorded := range b.stream(stream) {
-			state.Evolve(recorded)
-		}
+func (b *books) next(command string) fault {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	faults := b.faults[command]
+	if len(faults) == 0 {
+		return -1
 	}
-	decided, err := domain.Decide(state, cmd)
+	b.faults[command] = faults[1:]
+	return faults[0]
+}
+
+// recorded is the tenant's log, in order.
+func (b *books) recorded() []domain.Recorded {
+	events, err := b.store.ReadLog(context.Background(), "default", eventstore.Lifecycle, 0, nil, 10_000)
 	if err != nil {
-		return domain.Result{}, err
+		panic(err) // memory has no other reason than a wrong call
 	}
-	result := domain.Result{Revision: int64(len(b.stream(cmd.Writes()))), Position: int64(len(b.events))}
-	for _, event := range decided {
-		result.Revision++
-		result.Position++
-		recorded := domain.Recorded{
-			Event: event, Stream: cmd.Writes(), Revision: result.Revision, Position: result.Position,
-			OccurredAt: time.Unix(result.Position, 0), RecordedAt: time.Unix(result.Position, 0),
-			Metadata: domain.EventMetadata{Actor: meta.Actor, CommandID: meta.CommandID, WorkflowID: meta.WorkflowID},
-		}
-		b.events = append(b.events, recorded)
-		result.Events = append(result.Events, recorded)
-	}
-	return result, nil
-}
-
-func (b *books) stream(id domain.StreamID) []domain.Recorded {
-	var found []domain.Recorded
-	for _, recorded := range b.events {
-		if recorded.Stream == id {
-			found = append(found, recorded)
+	log := make([]domain.Recorded, len(events))
+	for i, event := range events {
+		if log[i], err = registry.Decode(event); err != nil {
+			panic(err)
 		}
 	}
-	return found
-}
-
-func (b *books) Model(_ context.Context, _ domain.Tenant, id domain.ModelID) (domain.Model, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var state domain.Aggregates
-	for _, recorded := range b.stream(domain.ModelStream(id)) {
-		state.Evolve(recorded)
-	}
-	return state.Model, nil
-}
-
-func (b *books) TrainingJob(
-	_ context.Context, _ domain.Tenant, model domain.ModelID, id domain.JobID,
-) (domain.TrainingJob, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var state domain.Aggregates
-	for _, recorded := range b.stream(domain.TrainingStream(model, id)) {
-		state.Evolve(recorded)
-	}
-	return state.Training, nil
+	return log
 }
 
 // history is the events in order, one a line: the name, and what tells them apart.
 func (b *books) history() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	lines := make([]string, len(b.events))
-	for i, recorded := range b.events {
+	log := b.recorded()
+	lines := make([]string, len(log))
+	for i, recorded := range log {
 		lines[i] = line(recorded.Event)
 	}
 	return lines
@@ -165,11 +110,9 @@ func line(event domain.Event) string {
 
 // last is the newest event of a type.
 func last[E domain.Event](b *books) (domain.Recorded, E) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := len(b.events) - 1; i >= 0; i-- {
-		if event, ok := b.events[i].Event.(E); ok {
-			return b.events[i], event
+	for _, recorded := range slices.Backward(b.recorded()) {
+		if event, ok := recorded.Event.(E); ok {
+			return recorded, event
 		}
 	}
 	var none E

@@ -42,7 +42,7 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) int
 		return 1
 	}
 	p := &program{folder: folder, self: self, environ: environ, out: out, errOut: errOut}
-	root := p.root()
+	root := p.root() //nolint:contextcheck // cobra hands the context to each command
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -74,16 +74,14 @@ func (p *program) root() *cobra.Command {
 }
 
 func (p *program) status(err error) int {
-	var ended *exec.ExitError
-	var wrong usage
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.As(err, &ended) && ended.Exited():
+	}
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok && ended.Exited() {
 		return ended.ExitCode()
 	}
 	fmt.Fprintln(p.errOut, "phantom-dev:", err)
-	if errors.As(err, &wrong) {
+	if _, wrong := errors.AsType[usage](err); wrong {
 		return 2
 	}
 	return 1

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -79,7 +80,7 @@ func migrate(ctx context.Context, owner string) error {
 
 func serve(ctx context.Context, cfg config.Config) error {
 	if cfg.MigrateURL != "" {
-		return fmt.Errorf("a worker is not to know its owner's password")
+		return errors.New("a worker is not to know its owner's password")
 	}
 	conn, err := pgx.Connect(ctx, cfg.DatabaseURL)
 	if err != nil {

@@ -48,8 +48,7 @@ func (p *program) testStack(ctx context.Context) (*stack.Stack, string, error) {
 		s, err := stack.Up(ctx, stack.Options{
 			Folder: p.folder, State: state, Self: p.self, Environ: p.environ, Out: p.errOut, Scratch: true,
 		})
-		var taken *stack.AlreadyRunning
-		if !errors.As(err, &taken) {
+		if _, taken := errors.AsType[*stack.AlreadyRunning](err); !taken {
 			return s, state, err
 		}
 		last = err

@@ -90,7 +90,7 @@ func (p *program) revive(ctx context.Context, running *stack.Running) error {
 // spawn starts the supervisor and passes on what it says until its stack serves.
 func (p *program) spawn(ctx context.Context, worker string) error {
 	logs := filepath.Join(p.stateFolder(), "logs")
-	if err := os.MkdirAll(logs, 0o755); err != nil { //nolint:gosec // PostgreSQL's user passes through
+	if err := os.MkdirAll(logs, 0o755); err != nil { // PostgreSQL's user passes through
 		return err
 	}
 	said, err := os.Create(filepath.Join(logs, "stack.log"))
@@ -133,8 +133,7 @@ func (p *program) follow(ctx context.Context, cmd *exec.Cmd, log string, ended <
 			return fmt.Errorf("the stack did not start (%w); its log is %s", err, log)
 		case <-ctx.Done():
 			_ = cmd.Process.Signal(syscall.SIGTERM)
-			<-ended
-			return context.Cause(ctx)
+			return errors.Join(context.Cause(ctx), <-ended)
 		case <-tick.C:
 			_, _ = io.Copy(p.out, reader)
 		}

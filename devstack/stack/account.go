@@ -47,8 +47,8 @@ func (a account) apply(cmd *exec.Cmd, folder string) {
 	if a.switched {
 		cmd.Dir = "/" // the folder is set before the user
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
-			Uid: uint32(a.uid), //nolint:gosec // a user id
-			Gid: uint32(a.gid), //nolint:gosec // a group id
+			Uid: uint32(a.uid), // a user id
+			Gid: uint32(a.gid), // a group id
 		}}
 		cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C", "LC_ALL=C"}
 	}
@@ -76,7 +76,7 @@ func (a account) place(wanted string) (place, error) {
 	if err := a.makeOwn(stand); err != nil {
 		return place{}, err
 	}
-	if err := os.WriteFile(wanted+".location", []byte(stand+"\n"), 0o644); err != nil { //nolint:gosec // no secret
+	if err := os.WriteFile(wanted+".location", []byte(stand+"\n"), 0o644); err != nil { // no secret
 		return place{}, fmt.Errorf("note where the data of PostgreSQL lies: %w", err)
 	}
 	return place{path: stand, moved: true}, nil
@@ -89,7 +89,7 @@ func standIn(wanted string) string {
 
 // trustedFolder makes a folder in a place where everybody may write, or takes it when it is ours.
 func trustedFolder(path string) error {
-	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // PostgreSQL's user passes through
+	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { // PostgreSQL's user passes through
 		return err
 	}
 	found, err := os.Lstat(path)

@@ -82,8 +82,7 @@ func (p *part) start(ctx context.Context, launch *launcher, record func() error)
 	}
 	for attempt := 0; ; attempt++ {
 		err := p.startOnce(ctx, launch, record)
-		var early *endedEarly
-		if err == nil || !errors.As(err, &early) || attempt >= p.retries {
+		if _, early := errors.AsType[*endedEarly](err); !early || attempt >= p.retries {
 			return err
 		}
 		if err := pause(ctx, 4*probeInterval); err != nil {

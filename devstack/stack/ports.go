@@ -31,7 +31,7 @@ func (p *ports) each() []*int {
 
 // choosePorts prefers those of the last start, then the defaults, then any that is free. A scratch
 // stack takes any that is free. An address that the user gave is taken as it is.
-func choosePorts(opts Options, cfg config.Config) (ports, error) {
+func choosePorts(ctx context.Context, opts Options, cfg config.Config) (ports, error) {
 	preferred := ports{Postgres: 54320, Temporal: 7233, TemporalUI: 8233}
 	preferred.API, preferred.Gateway = portOf(cfg.APIAddr), portOf(cfg.GatewayAddr)
 	preferred.ModelServer, preferred.Metrics = portOf(cfg.ModelServerAddr), portOf(cfg.MetricsAddr)
@@ -42,7 +42,7 @@ func choosePorts(opts Options, cfg config.Config) (ports, error) {
 	if opts.Scratch {
 		preferred = ports{}
 	}
-	chosen, err := preferred.free()
+	chosen, err := preferred.free(ctx)
 	if err != nil {
 		return ports{}, err
 	}
@@ -50,13 +50,13 @@ func choosePorts(opts Options, cfg config.Config) (ports, error) {
 }
 
 // free holds every port until all are chosen, so that none is chosen twice.
-func (p ports) free() (ports, error) {
+func (p ports) free(ctx context.Context) (ports, error) {
 	for _, port := range p.each() {
-		listener, err := listenNear(*port)
+		listener, err := listenNear(ctx, *port)
 		if err != nil {
 			return ports{}, err
 		}
-		defer listener.Close() //nolint:gocritic // all are held until the last is chosen
+		defer listener.Close() // all are held until the last is chosen
 		*port = portOf(listener.Addr().String())
 	}
 	return p, nil
@@ -64,13 +64,13 @@ func (p ports) free() (ports, error) {
 
 // listenNear takes the preferred port, else any below the range from which the system takes the ports
 // of outgoing connections: one of those could take it again before the part does.
-func listenNear(preferred int) (net.Listener, error) {
+func listenNear(ctx context.Context, preferred int) (net.Listener, error) {
 	const lowest, highest, tries = 20000, 32000, 200
-	var config net.ListenConfig
+	var listen net.ListenConfig
 	var last error
 	for range tries {
 		if preferred != 0 {
-			listener, err := config.Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(preferred)))
+			listener, err := listen.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(preferred)))
 			if err == nil {
 				return listener, nil
 			}

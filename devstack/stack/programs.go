@@ -14,6 +14,8 @@ import (
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"phantom/internal/config"
 )
 
 const (
@@ -101,7 +103,7 @@ func (s *Stack) fetchPostgres(ctx context.Context) (postgresPrograms, error) {
 		return postgresPrograms{}, err
 	}
 	folder := filepath.Join(cache, "postgresql-"+string(version))
-	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // programs, no secrets
+	if err := os.MkdirAll(cache, 0o755); err != nil { // programs, no secrets
 		return postgresPrograms{}, err
 	}
 	if as.switched && !as.reaches(cache) {
@@ -167,7 +169,7 @@ func (s *Stack) findTemporal(ctx context.Context) (temporalProgram, error) {
 		return temporalProgram{}, err
 	}
 	tools := filepath.Join(cache, "tools")
-	if err := os.MkdirAll(tools, 0o755); err != nil { //nolint:gosec // programs, no secrets
+	if err := os.MkdirAll(tools, 0o755); err != nil { // programs, no secrets
 		return temporalProgram{}, err
 	}
 	path := filepath.Join(tools, "temporal")
@@ -192,7 +194,7 @@ func goInstall(ctx context.Context, folder, pkg string) error {
 	}
 	defer os.RemoveAll(fresh)
 	cmd := exec.CommandContext(ctx, "go", "install", pkg)
-	cmd.Env = append(os.Environ(), "GOBIN="+fresh, "GOFLAGS=-mod=mod")
+	cmd.Env = append(config.Environ(), "GOBIN="+fresh, "GOFLAGS=-mod=mod")
 	cmd.Dir = fresh
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go install %s (put a `temporal` CLI on PATH, or set TEMPORAL_ADDRESS, where this cannot be): %w\n%s", pkg, err, out)

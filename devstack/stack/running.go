@@ -30,8 +30,7 @@ func Find(folder string) (*Running, error) {
 	if err == nil {
 		return nil, errors.Join(ErrNotRunning, free.release())
 	}
-	var running *AlreadyRunning
-	if errors.As(err, &running) {
+	if running, ok := errors.AsType[*AlreadyRunning](err); ok {
 		return &Running{folder: folder, supervisor: running.Supervisor}, nil
 	}
 	return nil, err

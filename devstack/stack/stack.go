@@ -65,7 +65,7 @@ func Up(ctx context.Context, opts Options) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(opts.State, "logs"), 0o755); err != nil { //nolint:gosec // PostgreSQL's user passes through
+	if err := os.MkdirAll(filepath.Join(opts.State, "logs"), 0o755); err != nil { // PostgreSQL's user passes through
 		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
 	held, err := takeLock(opts.State)
@@ -113,7 +113,7 @@ func (s *Stack) prepare() error {
 
 // plan decides the parts, their ports and how each is started.
 func (s *Stack) plan(ctx context.Context) error {
-	free, err := choosePorts(s.opts, s.cfg)
+	free, err := choosePorts(ctx, s.opts, s.cfg)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,7 @@ func Use(ctx context.Context, opts Options) (*Session, error) {
 	if err == nil {
 		return &Session{own: own}, nil
 	}
-	var running *AlreadyRunning
-	if !errors.As(err, &running) {
+	if _, taken := errors.AsType[*AlreadyRunning](err); !taken {
 		return nil, err
 	}
 	other, err := Find(opts.State)

@@ -1,0 +1,102 @@
+# Phantom's house-keeping. `make help` prints what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Tools are pinned in tools.mod; Go builds them once and keeps them in the user's cache folder.
+TOOL := go tool -modfile=tools.mod
+# Tests run on a private stack of their own, which nothing else uses.
+STACK := bin/phantom-dev test --
+
+# The race detector needs a C compiler.
+RACE := $(if $(shell command -v cc || command -v gcc || command -v clang),-race)
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: build
+build: ## Build phantom, phantom-worker and phantom-dev into bin/
+	@mkdir -p bin
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/phantom ./starter
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/phantom-worker ./worker
+	go build -o bin/phantom-dev ./devstack
+
+.PHONY: run
+run: build ## Bring up everything and do the main job; EXIT=1 stops everything after it
+	bin/phantom-dev run $(if $(filter-out 0,$(EXIT)),--exit)
+
+.PHONY: up
+up: build ## Start the stack and the worker in the background; again: start what died
+	bin/phantom-dev up --detach
+
+.PHONY: down
+down: bin/phantom-dev ## Stop them
+	bin/phantom-dev down
+
+.PHONY: status
+status: bin/phantom-dev ## Show the parts of the stack
+	bin/phantom-dev status
+
+.PHONY: test
+test: build ## Run every test on a private stack; ARGS='-run Name ./folder' narrows it
+	$(if $(RACE),,@echo "no C compiler is on PATH: the tests run without the race detector")
+	$(STACK) go test $(RACE) -shuffle=on $(or $(ARGS),-timeout 30m ./...)
+
+.PHONY: check
+check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests
+	@echo "check: all is well"
+
+.PHONY: format
+format: ## Show what the formatters would change (`make fix` changes it)
+	$(TOOL) golangci-lint fmt --diff
+
+.PHONY: fix
+fix: ## Format, and repair what the linters can repair
+	$(TOOL) golangci-lint fmt
+	$(TOOL) golangci-lint run --fix ./...
+
+.PHONY: lint
+lint: ## Lint as .golangci.yml says
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: determinism
+determinism: ## Temporal's workflowcheck: no workflow asks the clock, chance or the world
+	$(TOOL) workflowcheck -config workflowcheck.config.yaml ./workflows/...
+
+.PHONY: vulnerabilities
+vulnerabilities: ## Known vulnerabilities in what the code calls
+	@.ci/vulnerabilities
+
+.PHONY: tidy
+tidy: ## go.mod holds what is imported, and nothing else
+	go mod tidy -diff
+
+.PHONY: migrations
+migrations: build ## Migrations go up, down and up again on an empty database
+	$(STACK) go test -count=1 ./migrations/...
+
+.PHONY: imports
+imports: ## Imports go the way that ARCHITECTURE.md draws
+	go test -count=1 ./internal/archtest
+
+.PHONY: rollouts
+rollouts: ## Simulate thousands of rollouts: the table of docs/rollouts.md
+	go run ./rollout/simulate
+
+.PHONY: clean
+clean: bin/phantom-dev ## Remove bin/, the stacks' state and our folder in the user's cache
+	bin/phantom-dev clean
+	rm -rf bin
+
+.PHONY: help
+help: ## Print this
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bin/phantom-dev:
+	@mkdir -p bin
+	go build -o bin/phantom-dev ./devstack

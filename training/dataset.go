@@ -97,8 +97,8 @@ func Load(ctx context.Context, store *artifact.Store, c Channel) (table *Table, 
 // Under puts a prefix before the field of an error of this file: under "data.train", the field "label"
 // becomes "data.train.label". Other errors stay as they are.
 func Under(prefix string, err error) error {
-	var bad *domain.InvalidInput
-	if !errors.As(err, &bad) {
+	bad, refused := errors.AsType[*domain.InvalidInput](err)
+	if !refused {
 		return err
 	}
 	if bad.Field == "" {
@@ -236,8 +236,7 @@ func checkHeader(header []string, label string) (int, error) {
 
 func readBounded(r io.Reader) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, MaxDatasetBytes+1))
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if _, local := errors.AsType[*fs.PathError](err); local {
 		return nil, unreadable(err)
 	}
 	if err != nil {
@@ -251,8 +250,7 @@ func readBounded(r io.Reader) ([]byte, error) {
 
 func unreadable(err error) error {
 	reason := err.Error()
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, local := errors.AsType[*fs.PathError](err); local {
 		reason = path.Err.Error()
 	}
 	return &domain.InvalidInput{Field: "uri", Reason: "cannot be read: " + reason}

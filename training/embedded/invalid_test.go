@@ -2,7 +2,6 @@ package embedded_test
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
@@ -43,7 +42,7 @@ func TestParamsAreStrict(t *testing.T) {
 		_, err := trainer.Submit(t.Context(), "job", d.spec(c.algorithm, c.params))
 		require.ErrorIs(t, err, training.ErrInvalidSpec, c.params)
 		var bad *domain.InvalidInput
-		require.True(t, errors.As(err, &bad), c.params)
+		require.ErrorAs(t, err, &bad, c.params)
 		require.Equal(t, c.want, bad.Error(), c.params)
 	}
 	_, err := trainer.Submit(t.Context(), "job", d.spec("mlp", `{"epochs":0,"hidden":[],"batch_size":0}`))
@@ -82,7 +81,7 @@ func TestDataIsChecked(t *testing.T) {
 		_, err := trainer.Submit(t.Context(), "job", training.Spec{Algorithm: "mlp", Train: c.train, Test: c.test})
 		require.ErrorIs(t, err, training.ErrInvalidSpec, c.want)
 		var bad *domain.InvalidInput
-		require.True(t, errors.As(err, &bad), c.want)
+		require.ErrorAs(t, err, &bad, c.want)
 		require.Equal(t, c.want, bad.Error())
 	}
 }

@@ -16,15 +16,18 @@ import (
 	"phantom/training"
 )
 
-// interrupted is a job that is long enough to be hit in the middle of an epoch.
-const interrupted = `{"epochs":30,"hidden":[128,64]}`
+// The params of jobs that are long enough to be hit in the middle of an epoch, and to be killed often.
+const (
+	interrupted = `{"epochs":30}`
+	killedOften = `{"epochs":80}`
+)
 
 // A job whose process is killed again and again, at random points, ends with the bits of one that ran
 // undisturbed: weights, moments, metrics of every epoch, artifact.
 func TestResumeAfterKillIsBitEqual(t *testing.T) {
 	t.Parallel()
 	d, dir := newDigits(t), t.TempDir()
-	spec := d.spec("mlp", interrupted)
+	spec := d.spec("mlp", killedOften)
 	body, err := json.Marshal(spec)
 	require.NoError(t, err)
 	seed := rand.Uint64()
@@ -42,15 +45,15 @@ func TestResumeAfterKillIsBitEqual(t *testing.T) {
 			lastEpoch = epochs[len(epochs)-1]
 		}
 	}
-	require.GreaterOrEqual(t, killed, 3, "the job was too quick to be killed")
+	require.GreaterOrEqual(t, killed, 2, "the job was too quick to be killed")
 	require.NotEmpty(t, lastEpoch, "it was never killed after an epoch")
 
 	trainer := d.trainer(t, dir)
 	h := submit(t, trainer, "killed", spec)
 	end := finish(t, trainer, h)
-	require.Len(t, end.Points, 30)
+	require.Len(t, end.Points, 80)
 	require.Contains(t, strings.Join(end.Logs, "\n"), "resumed after epoch")
-	requireUndisturbed(t, d, dir, collect(t, trainer, h))
+	undisturbed(t, d, spec).requireSame(t, dir, collect(t, trainer, h))
 }
 
 // runAndKill starts the worker of TestMain, waits for a random number of epochs and a moment more, and
@@ -78,14 +81,25 @@ func runAndKill(t *testing.T, random *rand.Rand, args ...string) (epochs []strin
 	return epochs, child.Wait() == nil
 }
 
-// requireUndisturbed holds the last checkpoint in dir, and the outcome, against a job that ran in one go.
-func requireUndisturbed(t *testing.T, d digits, dir string, got training.Outcome) {
+// calm is what the interrupted job leaves when nobody disturbs it.
+type calm struct {
+	outcome    training.Outcome
+	checkpoint []byte
+}
+
+func undisturbed(t *testing.T, d digits, spec training.Spec) calm {
 	t.Helper()
-	calm := t.TempDir()
-	trainer := d.trainer(t, calm)
-	want := collect(t, trainer, submit(t, trainer, "undisturbed", d.spec("mlp", interrupted)))
-	require.Equal(t, want, got)
-	require.Equal(t, checkpoint(t, calm, "checkpoint"), checkpoint(t, dir, "checkpoint"))
+	dir := t.TempDir()
+	trainer := d.trainer(t, dir)
+	outcome := collect(t, trainer, submit(t, trainer, "undisturbed", spec))
+	return calm{outcome, checkpoint(t, dir, "checkpoint")}
+}
+
+// requireSame holds an outcome, and the last checkpoint in dir, against the undisturbed job's.
+func (c calm) requireSame(t *testing.T, dir string, got training.Outcome) {
+	t.Helper()
+	require.Equal(t, c.outcome, got)
+	require.Equal(t, c.checkpoint, checkpoint(t, dir, "checkpoint"))
 }
 
 func checkpoint(t *testing.T, dir, name string) []byte {
@@ -113,7 +127,7 @@ func TestStoppedInTheMiddleOfEpochsIsBitEqual(t *testing.T) {
 	spec := d.spec("mlp", interrupted)
 	var h training.Handle
 	middles := 0
-	for i := range 24 {
+	for i := range 12 {
 		h = submit(t, trainer, "job", spec)
 		order := training.Stop
 		if i%4 == 3 {
@@ -124,20 +138,20 @@ func TestStoppedInTheMiddleOfEpochsIsBitEqual(t *testing.T) {
 	}
 	end, err := trainer.Observe(t.Context(), h, training.Cursor{})
 	require.NoError(t, err)
-	require.Equal(t, training.Stopped, end.State)
 	for _, line := range end.Logs {
 		if strings.HasPrefix(line, "resumed after") && !strings.HasSuffix(line, "batch 0") {
 			middles++
 		}
 	}
 	require.Positive(t, middles, "it was never stopped within an epoch")
-	requireUndisturbed(t, d, dir, collect(t, trainer, submit(t, trainer, "job", spec)))
+	undisturbed(t, d, spec).requireSame(t, dir, collect(t, trainer, submit(t, trainer, "job", spec)))
 }
 
 func TestDamagedCheckpoints(t *testing.T) {
 	t.Parallel()
 	d := newDigits(t)
 	spec := d.spec("mlp", interrupted)
+	want := undisturbed(t, d, spec)
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 4; return b }
 	for name, c := range map[string]struct {
 		newest, previous func([]byte) []byte
@@ -168,7 +182,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, at, 0, "%s: %q", name, logs)
 		require.True(t, strings.HasPrefix(logs[at+1], c.resumed), "%s: %q", name, logs[at+1])
-		requireUndisturbed(t, d, dir, outcome)
+		want.requireSame(t, dir, outcome)
 	}
 }
 
@@ -187,7 +201,7 @@ func TestStrayFiles(t *testing.T) {
 	t.Parallel()
 	d, dir, other := newDigits(t), t.TempDir(), t.TempDir()
 	foreign := d.trainer(t, other)
-	collect(t, foreign, submit(t, foreign, "job", d.spec("mlp", `{"epochs":30,"hidden":[128,64],"learning_rate":0.01}`)))
+	collect(t, foreign, submit(t, foreign, "job", d.spec("mlp", `{"epochs":30,"learning_rate":0.01}`)))
 
 	spec := d.spec("mlp", interrupted)
 	trainer := d.trainer(t, dir)
@@ -203,7 +217,7 @@ func TestStrayFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 
-	requireUndisturbed(t, d, dir, collect(t, trainer, submit(t, trainer, "job", spec)))
+	undisturbed(t, d, spec).requireSame(t, dir, collect(t, trainer, submit(t, trainer, "job", spec)))
 	logs := finish(t, trainer, h).Logs
 	written, err := os.ReadFile(filepath.Join(folder, "log.txt"))
 	require.NoError(t, err)

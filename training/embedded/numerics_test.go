@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestGradient(t *testing.T) {
 			for i := range weights {
 				const h = 1.0 / 512
 				moved := func(by float32) float64 {
-					w := append([]float32(nil), weights...)
+					w := slices.Clone(weights)
 					w[i] += by
 					loss, _ := embedded.Gradient(sizes, w, rows, labels)
 					return loss

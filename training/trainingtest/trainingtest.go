@@ -9,7 +9,6 @@ package trainingtest
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -48,8 +47,8 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"a key with another spec is refused":      otherSpecRefused,
 		"an unknown job is unknown":               unknownIsUnknown,
 		"a bad spec names its field":              badSpecNamesField,
-		"stop ends a job that resumes":            func(t *testing.T, b Backend) { endsAndResumes(t, b, training.Stop) },
-		"kill ends a job that resumes":            func(t *testing.T, b Backend) { endsAndResumes(t, b, training.Kill) },
+		"stop ends a job that resumes":            stopEndsAndResumes,
+		"kill ends a job that resumes":            killEndsAndResumes,
 		"a checkpoint is made on demand":          checkpointsOnDemand,
 		"orders to an ended job change nothing":   ordersAfterTheEnd,
 		"a restarted worker finds its job":        restartFindsJob,
@@ -110,6 +109,7 @@ func ended(o training.Observation) bool {
 func begun(o training.Observation) bool { return len(o.Points) >= 2 && o.Checkpoint >= 1 || ended(o) }
 
 func runsToItsEnd(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Quick)
 	end := follow(t, trainer, h, training.Cursor{}, ended)
@@ -136,6 +136,7 @@ func runsToItsEnd(t *testing.T, b Backend) {
 }
 
 func tellsEachPointOnce(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Quick)
 	end := follow(t, trainer, h, training.Cursor{}, ended)
@@ -156,6 +157,7 @@ func tellsEachPointOnce(t *testing.T, b Backend) {
 }
 
 func sameKeySameJob(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	seen := follow(t, trainer, h, training.Cursor{}, begun)
@@ -166,6 +168,7 @@ func sameKeySameJob(t *testing.T, b Backend) {
 }
 
 func otherSpecRefused(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	_, err := trainer.Submit(t.Context(), "job", b.Quick)
@@ -176,6 +179,7 @@ func otherSpecRefused(t *testing.T, b Backend) {
 }
 
 func unknownIsUnknown(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	cursor := training.Cursor{Point: 3, Log: 4}
 	seen, err := trainer.Observe(t.Context(), "never submitted", cursor)
@@ -190,18 +194,30 @@ func unknownIsUnknown(t *testing.T, b Backend) {
 }
 
 func badSpecNamesField(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	_, err := trainer.Submit(t.Context(), "job", b.Broken)
 	require.ErrorIs(t, err, training.ErrInvalidSpec)
 	var bad *domain.InvalidInput
-	require.True(t, errors.As(err, &bad))
+	require.ErrorAs(t, err, &bad)
 	require.Equal(t, b.BrokenField, bad.Field)
 	seen, err := trainer.Observe(t.Context(), "job", training.Cursor{})
 	require.NoError(t, err)
 	require.Equal(t, training.Unknown, seen.State, "a refused job leaves nothing behind")
 }
 
+func stopEndsAndResumes(t *testing.T, b Backend) {
+	t.Helper()
+	endsAndResumes(t, b, training.Stop)
+}
+
+func killEndsAndResumes(t *testing.T, b Backend) {
+	t.Helper()
+	endsAndResumes(t, b, training.Kill)
+}
+
 func endsAndResumes(t *testing.T, b Backend, order training.Order) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	before := follow(t, trainer, h, training.Cursor{}, begun)
@@ -220,6 +236,7 @@ func endsAndResumes(t *testing.T, b Backend, order training.Order) {
 }
 
 func checkpointsOnDemand(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	follow(t, trainer, h, training.Cursor{}, begun)
@@ -231,6 +248,7 @@ func checkpointsOnDemand(t *testing.T, b Backend) {
 }
 
 func ordersAfterTheEnd(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Quick)
 	end := follow(t, trainer, h, training.Cursor{}, ended)
@@ -245,6 +263,7 @@ func ordersAfterTheEnd(t *testing.T, b Backend) {
 }
 
 func restartFindsJob(t *testing.T, b Backend) {
+	t.Helper()
 	first, closeFirst := b.Open(t)
 	h := submit(t, first, "job", b.Long)
 	before := follow(t, first, h, training.Cursor{}, begun)
@@ -258,6 +277,7 @@ func restartFindsJob(t *testing.T, b Backend) {
 }
 
 func collectedElsewhere(t *testing.T, b Backend) {
+	t.Helper()
 	first, closeFirst := b.Open(t)
 	h := submit(t, first, "job", b.Quick)
 	end := follow(t, first, h, training.Cursor{}, ended)
@@ -275,6 +295,7 @@ func collectedElsewhere(t *testing.T, b Backend) {
 }
 
 func forgottenIsUnknown(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	follow(t, trainer, h, training.Cursor{}, begun)
@@ -290,6 +311,7 @@ func forgottenIsUnknown(t *testing.T, b Backend) {
 }
 
 func runningIsNotCollected(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	_, err := trainer.Collect(t.Context(), h)
@@ -297,6 +319,7 @@ func runningIsNotCollected(t *testing.T, b Backend) {
 }
 
 func artifactDependsOnSpec(t *testing.T, b Backend) {
+	t.Helper()
 	if !b.Deterministic {
 		return // nothing is promised
 	}
@@ -314,6 +337,7 @@ func artifactDependsOnSpec(t *testing.T, b Backend) {
 }
 
 func observeReturns(t *testing.T, b Backend) {
+	t.Helper()
 	trainer := start(t, b)
 	h := submit(t, trainer, "job", b.Long)
 	gone, cancel := context.WithCancel(t.Context())

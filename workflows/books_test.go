@@ -130,16 +130,22 @@ func (b *books) fails(command string, how fault, times int) {
 
 // files is what the sagas see of artifacts, data and targets.
 type files struct {
-	refusal error // of the data
-	away    bool  // nothing can be reached
-	missing bool  // the artifact
+	refusal error  // of the data
+	away    bool   // nothing can be reached
+	missing bool   // the artifact
+	onHold  func() // where it is given, snapshots hang after they called it
 }
 
 const digest = domain.Digest("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
 func (f *files) Exists(context.Context, domain.Digest) (bool, error) { return !f.missing, nil }
 
-func (f *files) Snapshot(_ context.Context, uri, label string) (domain.DatasetInfo, error) {
+func (f *files) Snapshot(ctx context.Context, uri, label string) (domain.DatasetInfo, error) {
+	if f.onHold != nil {
+		f.onHold()
+		<-ctx.Done()
+		return domain.DatasetInfo{}, ctx.Err()
+	}
 	if f.away {
 		return domain.DatasetInfo{}, errors.New("snapshot: the disk cannot be read")
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -44,16 +45,16 @@ type Status struct {
 type Progress = activities.Progress
 
 // SearchAttributes are the names that sagas are found by; a server must know them before a saga starts.
-func SearchAttributes() map[string]string {
-	return map[string]string{
-		keyTenant().GetName():  "Keyword",
-		keyModel().GetName():   "Keyword",
-		keyStage().GetName():   "Keyword",
-		keyTarget().GetName():  "Keyword",
-		keyTeam().GetName():    "Keyword",
-		keyKind().GetName():    "Keyword",
-		keyVersion().GetName(): "Keyword",
-		keyScore().GetName():   "Double",
+func SearchAttributes() map[string]enums.IndexedValueType {
+	return map[string]enums.IndexedValueType{
+		keyTenant().GetName():  keyTenant().GetValueType(),
+		keyModel().GetName():   keyModel().GetValueType(),
+		keyStage().GetName():   keyStage().GetValueType(),
+		keyTarget().GetName():  keyTarget().GetValueType(),
+		keyTeam().GetName():    keyTeam().GetValueType(),
+		keyKind().GetName():    keyKind().GetValueType(),
+		keyVersion().GetName(): keyVersion().GetValueType(),
+		keyScore().GetName():   keyScore().GetValueType(),
 	}
 }
 

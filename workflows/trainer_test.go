@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"time"
 
 	"phantom/domain"
 	"phantom/training"
@@ -17,7 +18,7 @@ type script struct {
 	extra      map[string]float64 // more metrics of the evaluation
 	failure    string             // the job fails with it after its epochs
 	unreached  int                // how many submissions fail first
-	holdsAfter int                // the job stands after this epoch until it is stopped; 0 never
+	holdsAfter int                // the job stands after this epoch until it is released or stopped; 0 never
 	onHold     func()             // called once, when it stands
 	onSubmit   func()             // called at each submission that arrives
 }
@@ -27,6 +28,7 @@ type scripted struct {
 	script
 	mu      sync.Mutex
 	held    sync.Once
+	release chan struct{} // closed by the test
 	stopped chan struct{}
 	orders  []training.Order
 	keys    []string
@@ -40,7 +42,7 @@ func newTrainer(s script) *scripted {
 	if s.accuracy == 0 {
 		s.accuracy = 0.97
 	}
-	return &scripted{script: s, stopped: make(chan struct{})}
+	return &scripted{script: s, release: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 func (t *scripted) Submit(_ context.Context, key string, spec training.Spec) (training.Handle, error) {
@@ -60,23 +62,21 @@ func (t *scripted) Submit(_ context.Context, key string, spec training.Spec) (tr
 func (t *scripted) Observe(
 	ctx context.Context, _ training.Handle, since training.Cursor,
 ) (training.Observation, error) {
-	epochs := t.epochs
-	if t.holdsAfter > 0 {
-		epochs = t.holdsAfter
+	seen := training.Observation{State: training.Running, Epochs: t.epochs, Checkpoint: since.Point, Cursor: since}
+	if since.Point == t.holdsAfter && t.holdsAfter > 0 && !t.hold(ctx) {
+		select {
+		case <-t.stopped:
+			seen.State = training.Stopped
+		default:
+		}
+		return seen, nil
 	}
-	seen := training.Observation{
-		State: training.Running, Epochs: t.epochs, Cursor: training.Cursor{Point: min(since.Point+1, epochs)},
-	}
-	if since.Point < epochs { // one epoch an answer
-		epoch := since.Point + 1
-		seen.Checkpoint = epoch
+	if epoch := since.Point + 1; epoch <= t.epochs { // one epoch an answer
+		seen.Cursor.Point, seen.Checkpoint = epoch, epoch
 		seen.Points = []training.Point{{Epoch: epoch, Step: int64(epoch) * 10, Metrics: map[string]float64{
 			"loss": 1 / float64(epoch), "accuracy": t.accuracy * float64(epoch) / float64(t.epochs),
 		}}}
 		return seen, nil
-	}
-	if t.holdsAfter > 0 {
-		return t.hold(ctx, seen), nil
 	}
 	seen.State = training.Succeeded
 	if t.failure != "" {
@@ -85,19 +85,22 @@ func (t *scripted) Observe(
 	return seen, nil
 }
 
-// hold stands still until the job is stopped, or the observer's time is over.
-func (t *scripted) hold(ctx context.Context, seen training.Observation) training.Observation {
+// hold stands still, and tells whether the job goes on.
+func (t *scripted) hold(ctx context.Context) bool {
 	t.held.Do(func() {
 		if t.onHold != nil {
 			t.onHold()
 		}
 	})
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
 	select {
+	case <-t.release:
+		return true
 	case <-t.stopped:
-		seen.State = training.Stopped
 	case <-ctx.Done():
 	}
-	return seen
+	return false
 }
 
 func (t *scripted) Signal(_ context.Context, _ training.Handle, order training.Order) error {

@@ -15,6 +15,7 @@ create function {{ $log }}.append_many(
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $function$
 declare
   v_next      bigint;
@@ -58,7 +59,8 @@ begin
                max(e.aggregate_version) as last_revision, max(e.position) as last_position,
                max(e.recorded_at) as last_recorded
           from unnest(p_event_ids, p_streams) with ordinality as g (id, stream, n)
-          left join {{ $log }}.events e on e.tenant_id = p_tenant and e.event_id = g.id
+          left join lateral (
+            select * from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = g.id offset 0) e on true
          where g.stream = s.n) k
      order by s.n
   loop
@@ -122,7 +124,7 @@ begin
                   p_causation, p_correlation, p_digests)
            with ordinality as e (stream, id, type, version, data, metadata, occurred, causation, correlation, digest, n)
      where not (p_skip[e.stream] and exists (
-             select from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = e.id))
+             select from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = e.id offset 0))
     returning a.event_id, a.aggregate_version, a.position
   )
   select s.n::integer, v_outcome, coalesce(max(a.aggregate_version), v_revisions[s.n]),

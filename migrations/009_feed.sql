@@ -6,6 +6,7 @@ create function {{ $log }}.feed_heads() returns table (tenant text, last_positio
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $function$
 begin
   return query
@@ -25,6 +26,7 @@ returns table (tenant text, through bigint)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $function$
 begin
   return query
@@ -45,6 +47,7 @@ create function {{ $log }}.feed_events(
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $function$
 begin
   return query

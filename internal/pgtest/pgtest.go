@@ -8,6 +8,7 @@
 package pgtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -86,11 +87,13 @@ func create(t testing.TB, migrated bool) *Database {
 		require.NoError(t, err, "make the template database")
 	}
 	name := "phantom_test_" + hex.EncodeToString(newID())
-	require.NoError(t, asOwner(ctx, stack.Postgres, "create database "+name+" template "+source), "clone %s", source)
+	require.NoError(t, execute(ctx, stack.Postgres.OwnerURL, "create database "+name+" template "+source), "clone %s", source)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), setupLimit)
 		defer cancel()
-		require.NoError(t, asOwner(ctx, stack.Postgres, "drop database "+name+" with (force)"))
+		// Sessions of the test may still be on their way out, and the owner may not end a superuser's.
+		address := cmp.Or(stack.Postgres.AdminURL, stack.Postgres.OwnerURL)
+		require.NoError(t, execute(ctx, address, "drop database "+name+" with (force)"))
 	})
 	return &Database{
 		Name:       name,
@@ -160,10 +163,10 @@ func grantServing(ctx context.Context, conn *pgx.Conn, servingURL string) error 
 	return nil
 }
 
-func asOwner(ctx context.Context, server config.StackPostgres, statement string) (err error) {
-	conn, err := pgx.Connect(ctx, server.OwnerURL)
+func execute(ctx context.Context, address, statement string) (err error) {
+	conn, err := pgx.Connect(ctx, address)
 	if err != nil {
-		return fmt.Errorf("connect as the owner: %w", err)
+		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	_, err = conn.Exec(ctx, statement)

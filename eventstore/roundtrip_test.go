@@ -1,0 +1,109 @@
+package eventstore_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"phantom/eventstore"
+	"phantom/eventstore/eventstoretest"
+	"phantom/internal/pgtest"
+)
+
+// turns counts round trips: what is sent after something was received begins a new one.
+type turns struct {
+	net.Conn
+
+	mu       sync.Mutex
+	answered bool
+	count    int
+}
+
+func (c *turns) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	if c.answered {
+		c.count++
+		c.answered = false
+	}
+	c.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+func (c *turns) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	c.answered = c.answered || n > 0
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *turns) taken() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.count
+	c.count = 0
+	return n
+}
+
+// TestOneRoundTrip: once its statement is prepared, each call asks the server once, however many events it carries.
+func TestOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	settings, err := pgxpool.ParseConfig(pgtest.New(t).ServingURL)
+	require.NoError(t, err)
+	settings.MaxConns = 1
+	// Else a connection that was idle for a second is asked first whether it still lives.
+	settings.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	var conn *turns
+	settings.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		inner, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		conn = &turns{Conn: inner}
+		return conn, err
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store := eventstore.New(pool)
+
+	command := 0
+	appendTo := func(n int, streams ...string) func() error {
+		return func() error {
+			var appends []eventstore.Append
+			for _, s := range streams {
+				appends = append(appends, eventstore.Append{Stream: stream(s), Events: eventstoretest.Batch(n)})
+			}
+			command++
+			record := &eventstore.CommandRecord{ID: string(rune('a' + command)), RequestHash: []byte("hash")}
+			_, err := store.Append(t.Context(), "acme", eventstore.Lifecycle, appends, record)
+			return err
+		}
+	}
+	calls := map[string]func() error{
+		"append 1 event":    appendTo(1, "a"),
+		"append 200 events": appendTo(200, "a"),
+		"append to several": appendTo(20, "a", "b", "c"),
+		"guard":             appendTo(0, "a"),
+		"head":              func() error { _, err := store.Head(t.Context(), "acme", eventstore.Lifecycle); return err },
+		"load": func() error {
+			_, err := store.Load(t.Context(), "acme", eventstore.Lifecycle, stream("a"), eventstore.Range{})
+			return err
+		},
+		"fetch streams, a command": func() error {
+			_, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Stream{stream("a"), stream("b")}, "c")
+			return err
+		},
+		"read after": func() error {
+			_, err := store.ReadAfter(t.Context(), eventstore.Lifecycle, []eventstore.Cursor{{Tenant: "acme"}, {Tenant: "x"}}, nil, 50)
+			return err
+		},
+	}
+	for name, call := range calls {
+		require.NoError(t, call(), name) // prepares
+		conn.taken()
+		require.NoError(t, call(), name)
+		require.Equal(t, 1, conn.taken(), name)
+	}
+}

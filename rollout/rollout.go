@@ -1,9 +1,17 @@
-// Package rollout decides canaries: pure functions from counted observations to verdicts.
+// Package rollout decides canaries: pure functions from what was observed to a verdict, and from
+// verdicts and a person's messages to the next move.
 //
-// What it promises: the same numbers give the same verdict; nothing is ever promoted on nothing: no
-// samples, NaN and unreachable metrics are inconclusive.
+// What it promises: the same observations in the same order give the same verdict, however they were
+// batched. A metric that has failed stays failed, and more bad answers never turn a failure into a
+// pass. Nothing is promoted on nothing: without samples a metric is inconclusive, and only a person
+// can promote past that. A good candidate (no metric worse than its threshold) is rolled back by
+// chance in at most about one rollout in a hundred, however long it runs and however often one looks.
 //
-// What it does not: it shifts no traffic, keeps no time and reads no log.
+// What it does not: it shifts no traffic, keeps no time, draws no random number and reads no log.
+//
+// The parts in the order in which a saga meets them: Strategy (what a user asks for), Analysis and
+// Tally (the sequential tests and their counts), Evidence (the same, fed with answers and labels by
+// id), Assessment (the verdict with its numbers), Plan (the steps and what to do next).
 package rollout
 
 // Strategy is how a version gets its traffic.
@@ -30,29 +38,41 @@ type OnInconclusive string
 
 // What to do without a verdict.
 const (
-	Pause    OnInconclusive = "pause"
-	Continue OnInconclusive = "continue"
-	RollBack OnInconclusive = "rollback"
+	OnInconclusivePause    OnInconclusive = "pause"    // wait for a person, or for the numbers
+	OnInconclusiveContinue OnInconclusive = "continue" // go on, but never promote on no samples
+	OnInconclusiveRollBack OnInconclusive = "rollback"
 )
 
-// Rule is a threshold for one metric of the candidate: "error_rate", "latency_ms" (share of answers
-// slower than the threshold against 1 − quantile) or "accuracy" (of the labelled answers).
+// Metric names what a rule tests.
+type Metric string
+
+// The metrics. Each is a share of bad samples, and so a Bernoulli test.
+const (
+	ErrorRate Metric = "error_rate" // of all requests, those that were not answered
+	LatencyMS Metric = "latency_ms" // of the answers, those slower than the threshold
+	Accuracy  Metric = "accuracy"   // of the labelled answers, those that were right
+)
+
+// The comparisons of a rule.
+const (
+	AtMost  = "<="
+	AtLeast = ">="
+)
+
+// Rule is a threshold for one metric of the candidate.
 type Rule struct {
-	Metric    string  `json:"metric"`
-	Op        string  `json:"op"` // "<=" or ">="
+	Metric Metric `json:"metric"`
+	Op     string `json:"op"` // "<=" for error_rate and latency_ms, ">=" for accuracy
+	// Threshold is a share in (0,1) for error_rate, milliseconds for latency_ms, a share in (0.05,1]
+	// for accuracy.
 	Threshold float64 `json:"threshold"`
 	Quantile  float64 `json:"quantile,omitempty"` // latency_ms only; default 0.99
-	Required  bool    `json:"required,omitempty"`
+	// Required keeps a candidate from promotion until the metric is accepted. A rule that is not
+	// required can only fail it.
+	Required bool `json:"required,omitempty"`
 }
 
-// Counts is what the log says of a candidate since its rollout began. It is folded from the log.
-type Counts struct {
-	Requests int64 `json:"requests"` // answered or failed, after warm-up
-	Errors   int64 `json:"errors"`
-	// ErrorRun is how many of the latest requests failed one after the other.
-	ErrorRun int64 `json:"error_run"`
-	// Slow counts answers slower than a limit, by the limit in ms of each latency rule.
-	Slow     map[float64]int64 `json:"-"`
-	Labelled int64             `json:"labelled"`
-	Wrong    int64             `json:"wrong"`
-}
+// Invalid names a bad field as a path ("strategy.canary.steps[1].weight") and what is wrong with it.
+type Invalid struct{ Field, Reason string }
+
+func (e *Invalid) Error() string { return e.Field + ": " + e.Reason }

@@ -25,9 +25,9 @@ func (a *Aggregates) Evolve(r Recorded) {
 // Validate looks at a command alone, without any state. What is wrong comes back as *InvalidInput, one
 // for each bad field, joined.
 func Validate(cmd Command) error {
-	var c checks
-	cmd.validate(&c)
-	return c.err()
+	var v checks
+	cmd.validate(&v)
+	return v.err()
 }
 
 // Decide answers a command: with the events to append to cmd.Writes(), with none when the command

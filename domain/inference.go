@@ -3,8 +3,6 @@ package domain
 import (
 	"encoding/json"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // InferenceMade is one answered row, recorded in the InferenceLog stream that its id names.
@@ -42,6 +40,3 @@ type RecordInferences struct {
 type RecordFeedback struct {
 	Feedback []FeedbackRecorded `json:"feedback"`
 }
-
-// inferenceSpace is the namespace of the event ids of the inference log.
-var inferenceSpace = uuid.MustParse("6b3f2a0e-5b1f-4c52-9a57-0c3c4b6c1d4e")

@@ -35,14 +35,14 @@ func (v *checks) inference(field string, e InferenceMade) {
 	v.require(e.SampleRate > 0 && e.SampleRate <= 1, field+".sample_rate", "must be above 0 and at most 1")
 	v.text(field+".requested_by", e.RequestedBy, maxName)
 	if e.Confidence != nil {
-		v.between(field+".confidence", *e.Confidence, 0, 1)
+		v.upTo(1, field+".confidence", *e.Confidence)
 	}
 	// Personal content waits for sealed fields; until then it must not get into the log in clear.
 	v.require(len(e.InputFeatures) == 0, field+".input_features", "is not available yet")
 	v.require(e.SubjectRef == "", field+".subject_ref", "is not available yet")
 }
 
-func (c RecordInferences) decide(Aggregates) ([]Event, error) {
+func (c RecordInferences) decide(Aggregates) ([]Event, error) { //nolint:unparam // every command may refuse
 	events := make([]Event, 0, len(c.Inferences))
 	for _, inference := range c.Inferences {
 		inference.Prediction = canonical(inference.Prediction)
@@ -71,7 +71,7 @@ func (v *checks) label(field string, label json.RawMessage) {
 	v.scalar(field, label)
 }
 
-func (c RecordFeedback) decide(Aggregates) ([]Event, error) {
+func (c RecordFeedback) decide(Aggregates) ([]Event, error) { //nolint:unparam // every command may refuse
 	events := make([]Event, 0, len(c.Feedback))
 	for _, label := range c.Feedback {
 		label.Label = canonical(label.Label)

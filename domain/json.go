@@ -16,43 +16,43 @@ const (
 )
 
 // object checks free JSON that may be absent, else is an object.
-func (c *checks) object(field string, raw json.RawMessage) {
-	value := c.json(field, raw)
+func (v *checks) object(field string, raw json.RawMessage) {
+	value := v.json(field, raw)
 	if _, isObject := value.(map[string]any); value != nil && !isObject {
-		c.refuse(field, "must be a JSON object")
+		v.refuse(field, "must be a JSON object")
 	}
 }
 
 // scalar checks free JSON that must be one string, number or boolean.
-func (c *checks) scalar(field string, raw json.RawMessage) {
-	before := len(c.problems)
-	value := c.json(field, raw)
-	if len(c.problems) > before {
+func (v *checks) scalar(field string, raw json.RawMessage) {
+	before := len(v.problems)
+	value := v.json(field, raw)
+	if len(v.problems) > before {
 		return
 	}
 	switch value.(type) {
 	case string, json.Number, bool:
 	default:
-		c.refuse(field, "must be a string, a number or a boolean")
+		v.refuse(field, "must be a string, a number or a boolean")
 	}
 }
 
 // json checks free JSON and returns its value, or nil when it is absent, null or refused.
-func (c *checks) json(field string, raw json.RawMessage) any {
+func (v *checks) json(field string, raw json.RawMessage) any {
 	if len(raw) == 0 {
 		return nil
 	}
 	if len(raw) > maxJSONBytes {
-		c.refuse(field, fmt.Sprintf("must have at most %d bytes", maxJSONBytes))
+		v.refuse(field, fmt.Sprintf("must have at most %d bytes", maxJSONBytes))
 		return nil
 	}
 	value, err := parseJSON(raw)
 	if err != nil {
-		c.refuse(field, "must be JSON: "+err.Error())
+		v.refuse(field, "must be JSON: "+err.Error())
 		return nil
 	}
 	if reason := unfit(value, 0); reason != "" {
-		c.refuse(field, reason)
+		v.refuse(field, reason)
 		return nil
 	}
 	return value

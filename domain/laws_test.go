@@ -125,6 +125,7 @@ func (l *laws) training(t require.TestingT, r domain.Recorded) {
 			require.False(t, gate.Passed && gate.Value == nil)
 		}
 		require.Equal(t, passed, e.Passed)
+	default:
 	}
 }
 
@@ -142,6 +143,7 @@ func (l *laws) approval(t require.TestingT, r domain.Recorded) {
 	case domain.ApprovalDecided:
 		require.Equal(t, "requested", l.asked[r.Stream], "L8")
 		l.asked[r.Stream] = string(e.Decision)
+	default:
 	}
 }
 
@@ -177,6 +179,7 @@ func (l *laws) rollout(t require.TestingT, r domain.Recorded) {
 	case domain.RolloutAssessed:
 		started := l.rollouts[rolloutOf(r.Stream)]
 		require.Equal(t, rolloutOf(r.Stream), l.running[started.Target], "L4")
+	default:
 	}
 }
 

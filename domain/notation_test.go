@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func aliased(text string) string {
 	var pairs []string
 	for _, kind := range []byte("irja") {
 		for number := range 10 {
-			digit := fmt.Sprint(number)
+			digit := strconv.Itoa(number)
 			pairs = append(pairs, full(kind, digit), string(kind)+digit)
 		}
 	}

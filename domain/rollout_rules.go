@@ -87,7 +87,7 @@ func (c ShiftTraffic) validate(v *checks) {
 	v.rollout("rollout_id", c.RolloutID)
 	for _, version := range slices.Sorted(maps.Keys(c.Weights)) {
 		v.version("weights."+string(version), version)
-		v.between("weights."+string(version), float64(c.Weights[version]), 0, 100)
+		v.upTo(100, "weights."+string(version), float64(c.Weights[version]))
 	}
 	v.require(c.Weights.Sum() == 100, "weights", fmt.Sprintf("must sum to 100, not %d", c.Weights.Sum()))
 }
@@ -102,7 +102,7 @@ func (c ShiftTraffic) decide(a Aggregates) ([]Event, error) {
 		if version != running.Version && version != running.Champion {
 			return nil, &InvalidInput{
 				Field:  "weights." + string(version),
-				Reason: fmt.Sprintf("the rollout is about %s", running.versions()),
+				Reason: "the rollout is about " + running.versions(),
 			}
 		}
 	}
@@ -146,7 +146,7 @@ func (v *checks) assessment(field string, m MetricAssessment) {
 	v.require(m.Op == "<=" || m.Op == ">=", field+".op", "must be <= or >=")
 	v.needed(field+".test", m.Test, maxName)
 	v.verdict(field+".verdict", m.Verdict)
-	v.between(field+".quantile", m.Quantile, 0, 1)
+	v.upTo(1, field+".quantile", m.Quantile)
 	v.notNegative(field+".samples", m.Samples)
 	v.notNegative(field+".failures", m.Failures)
 	v.notNegative(field+".needed", m.Needed)

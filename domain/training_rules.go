@@ -68,7 +68,7 @@ func (c RecordTrainingProgress) validate(v *checks) {
 	v.notNegative("epoch", int64(c.Epoch))
 	v.notNegative("step", c.Step)
 	v.metrics("metrics", c.Metrics)
-	v.between("progress_percentage", c.ProgressPercentage, 0, 100)
+	v.upTo(100, "progress_percentage", c.ProgressPercentage)
 }
 
 func (c RecordTrainingProgress) decide(a Aggregates) ([]Event, error) {

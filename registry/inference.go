@@ -1,0 +1,41 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"phantom/domain"
+	"phantom/eventstore"
+)
+
+// maxBatch is the most events of one append to the inference log, so that one caller does not hold the
+// tenant's head for long.
+const maxBatch = 1000
+
+// observe appends inferences or feedback as they are. Rows that are stored already are left out, so a
+// batch can be sent again as a whole, also one of which only a part was appended.
+func (r *Registry) observe(ctx context.Context, tenant domain.Tenant, cmd domain.Command, meta domain.Meta) (domain.Result, error) {
+	if meta.Expect != nil {
+		return domain.Result{}, &domain.InvalidInput{Field: "expect", Reason: "cannot be given for inferences and feedback"}
+	}
+	decided, err := domain.Decide(domain.Aggregates{}, cmd)
+	if err != nil {
+		return domain.Result{}, err
+	}
+	events, err := encode(decided, meta)
+	if err != nil {
+		return domain.Result{}, err
+	}
+	stream := cmd.Writes()
+	var result domain.Result
+	for batch := range slices.Chunk(events, maxBatch) {
+		appends := []eventstore.Append{{Stream: storeStream(stream), Expect: eventstore.Any(), Events: batch, SkipStored: true}}
+		done, err := r.store.Append(ctx, string(tenant), eventstore.Inference, appends, nil)
+		if err != nil {
+			return domain.Result{}, fmt.Errorf("%s: %w", domain.CommandType(cmd), err)
+		}
+		result = domain.Result{Revision: done[0].Revision, Position: done[0].Position}
+	}
+	return result, nil
+}

@@ -21,7 +21,8 @@ declare
   v_next      bigint;
   v_now       timestamptz;
   v_stream    record;
-  v_revisions bigint[] := '{}'; -- of the streams, by number; for a repeated one of its last repeated event
+  v_actual    bigint[] := '{}'; -- the streams' revisions, by number
+  v_revisions bigint[] := '{}'; -- the same, but for a repeated stream that of its last repeated event
   v_positions bigint[] := '{}';
   v_recorded  timestamptz[] := '{}';
   v_fresh     integer := 0; -- streams with events of which none stands there
@@ -64,6 +65,7 @@ begin
          where g.stream = s.n) k
      order by s.n
   loop
+    v_actual := v_actual || v_stream.revision;
     v_revisions := v_revisions || v_stream.revision;
     v_positions := v_positions || v_stream.position;
     v_recorded := v_recorded || null::timestamptz;
@@ -108,7 +110,7 @@ begin
     return;
   end if;
   if v_outcome <> 'appended' then
-    return query select v_culprit, v_outcome, v_revisions[v_culprit], v_positions[v_culprit], null::timestamptz, null::uuid[];
+    return query select v_culprit, v_outcome, v_actual[v_culprit], v_positions[v_culprit], null::timestamptz, null::uuid[];
     return;
   end if;
 

@@ -42,9 +42,12 @@ func severalStreamsAgain(t *testing.T, b bench) {
 
 	_, err = b.append(t, to("a", eventstore.Any(), one...), to("b", eventstore.Any(), Batch(1)...))
 	requireConflict(t, err, eventstore.Conflict{Stream: on("a"), Expected: eventstore.Any(), Actual: 2})
+	b.must(t, to("a", eventstore.Exact(2), Batch(3)...))
+	_, err = b.append(t, to("a", eventstore.Any(), one...), to("b", eventstore.Any(), Batch(1)...))
+	requireConflict(t, err, eventstore.Conflict{Stream: on("a"), Expected: eventstore.Any(), Actual: 5})
 	_, err = b.append(t, to("c", eventstore.Any(), Batch(1)...), to("b", eventstore.Any(), two[0], Batch(1)[0]))
 	requireConflict(t, err, eventstore.Conflict{Stream: on("b"), Expected: eventstore.Any(), Actual: 1})
-	require.EqualValues(t, 5, b.head(t))
+	require.EqualValues(t, 8, b.head(t))
 }
 
 func guards(t *testing.T, b bench) {

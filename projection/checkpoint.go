@@ -166,6 +166,20 @@ func takeOver(ctx context.Context, pool *pgxpool.Pool, p Projection) (id identit
 	return id, epoch, nil
 }
 
+const epochSQL = `select epoch from phantom.projection_generation where projection = $1`
+
+// join works beside whoever runs the projection, with the epoch that there is: compare-and-set keeps
+// them apart.
+func join(ctx context.Context, pool *pgxpool.Pool, p Projection) (epoch int64, err error) {
+	var batch pgx.Batch
+	batch.Queue(registerSQL, p.Name(), p.Log())
+	batch.Queue(epochSQL, p.Name()).QueryRow(func(row pgx.Row) error { return row.Scan(&epoch) })
+	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, fmt.Errorf("joining projection %s: %w", p.Name(), err)
+	}
+	return epoch, nil
+}
+
 const liveSQL = `select coalesce(
     (select live_generation from phantom.projection_generation where projection = $1), 1)`
 

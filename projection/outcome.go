@@ -108,9 +108,10 @@ type standby struct {
 	places map[string]place
 }
 
+// standBack begins with a first look at once.
 func (l *loop) standBack() {
 	if l.standby == nil {
-		l.standby = &standby{until: time.Now().Add(l.params.Takeover)}
+		l.standby = &standby{until: time.Now()}
 	}
 }
 

@@ -99,14 +99,14 @@ func (r *Runner) track(name string) (*track, error) {
 }
 
 // Fill applies a generation of a projection to every tenant up to the heads of now, one batch after the
-// other, and stops at the first failure. Nobody else needs to run it: a rebuild fills the next
-// generation beside the live one.
+// other, and stops at the first failure. A rebuild fills the next generation beside the live one; on the
+// live one it works side by side with its runner.
 func (r *Runner) Fill(ctx context.Context, name string, generation int) error {
 	t, err := r.track(name)
 	if err != nil {
 		return err
 	}
-	_, epoch, err := takeOver(ctx, r.params.Pool, t.projection)
+	epoch, err := join(ctx, r.params.Pool, t.projection)
 	if err != nil {
 		return err
 	}
@@ -114,8 +114,10 @@ func (r *Runner) Fill(ctx context.Context, name string, generation int) error {
 	if err != nil {
 		return fmt.Errorf("filling %s: heads of the log: %w", name, err)
 	}
-	s := step{params: &r.params, projection: t.projection, epoch: epoch,
-		id: identity{Projection: name, Log: t.projection.Log(), Generation: generation}}
+	s := step{
+		params: &r.params, projection: t.projection, epoch: epoch,
+		id: identity{Projection: name, Log: t.projection.Log(), Generation: generation},
+	}
 	for tenant, head := range heads {
 		if err := s.fill(ctx, tenant, head); err != nil {
 			return err

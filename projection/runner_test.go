@@ -188,6 +188,19 @@ func TestASecondGenerationIsFilledBesideTheLiveOne(t *testing.T) {
 	require.Equal(t, 4, s.counted("b", 2))
 }
 
+func TestFillWorksBesideARunner(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 3 })
+	other := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 2 })
+	head := s.append("a", good(200)...)
+	s.start(r)
+	require.NoError(t, other.Fill(t.Context(), "tally", 1))
+	s.waitFor(other, "a", head)
+	require.Equal(t, 200, s.counted("a", 1))
+	s.waitFor(r, "a", s.append("a", "the runner goes on"))
+}
+
 func TestATailWakesTheRunner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -70,10 +70,17 @@ func (s *step) fill(ctx context.Context, tenant string, head int64) error {
 			return fmt.Errorf("projection %s: the log of tenant %s ends at %d, its head was %d",
 				s.id.Projection, tenant, at.Position, head)
 		}
-		if err := s.apply(ctx, at.Position, pages[0]); err != nil {
+		switch err := s.apply(ctx, at.Position, pages[0]); {
+		case err == nil:
+			at.Position = pages[0].Through
+		case errors.Is(err, errMoved): // a runner is on the same generation: go on where it stands
+			if at, err = s.id.read(ctx, s.params.Pool, tenant); err != nil {
+				return err
+			}
+			s.epoch = max(s.epoch, at.Epoch)
+		default:
 			return describe(s.id, pages[0], err)
 		}
-		at.Position = pages[0].Through
 	}
 	return nil
 }

@@ -30,8 +30,8 @@ type deploymentRow struct {
 	EndReason       string            `json:"end_reason"`
 }
 
-func (r *deploymentRow) key() string {
-	return fmt.Sprintf("%s/%s/%s/%d", r.ModelID, r.Target, r.Version, r.StartedPosition)
+func (d *deploymentRow) key() string {
+	return fmt.Sprintf("%s/%s/%s/%d", d.ModelID, d.Target, d.Version, d.StartedPosition)
 }
 
 const deploymentColumns = `d.model_id, d.target, d.version, d.started_position, d.state, d.weight,

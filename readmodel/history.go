@@ -118,11 +118,12 @@ insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[
 // write queues the statements: first the ends, because a key may have one row without an end only.
 func (h *history[R, P]) write(batch *pgx.Batch) error {
 	if len(h.ended) > 0 {
-		sql := fmt.Sprintf(endRowsSQL, h.table.name)
+		var sql strings.Builder
+		fmt.Fprintf(&sql, endRowsSQL, h.table.name)
 		for _, column := range h.table.keys {
-			sql += strings.ReplaceAll(" and t.? = c.?", "?", column)
+			fmt.Fprintf(&sql, " and t.%[1]s = c.%[1]s", column)
 		}
-		if err := queueRows(batch, sql, h.ended); err != nil {
+		if err := queueRows(batch, sql.String(), h.ended); err != nil {
 			return err
 		}
 	}

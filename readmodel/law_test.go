@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -68,10 +69,8 @@ func snapshot(m *domain.Model) domain.Model {
 }
 
 func cloned[K comparable, V any](m map[K]V) map[K]V {
-	c := map[K]V{}
-	for key, value := range m {
-		c[key] = value
-	}
+	c := map[K]V{} // and so never nil
+	maps.Copy(c, m)
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,7 +196,7 @@ func TestEventsOfAModelAreThoseOfAllItsStreams(t *testing.T) {
 				return found
 			}
 			f.After = page.Position
-			require.Equal(t, fmt.Sprint(f.After), page.NextCursor)
+			require.Equal(t, strconv.FormatInt(f.After, 10), page.NextCursor)
 		}
 	}
 	names := func(events []eventstore.Event) (found []string) {

@@ -44,7 +44,7 @@ type modelRow struct {
 	UpdatedAt          time.Time                        `json:"updated_at"`
 }
 
-func (r *modelRow) key() string { return string(r.ModelID) }
+func (m *modelRow) key() string { return string(m.ModelID) }
 
 // tagRow is a row of phantom.model_tag.
 type tagRow struct {

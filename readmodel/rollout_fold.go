@@ -33,7 +33,7 @@ type rolloutRow struct {
 	Reason          string           `json:"reason"`
 }
 
-func (r *rolloutRow) key() string { return childKey(r.ModelID, string(r.RolloutID)) }
+func (t *rolloutRow) key() string { return childKey(t.ModelID, string(t.RolloutID)) }
 
 // rolloutPart is what a row of phantom.rollout_traffic and one of phantom.rollout_verdict have in common.
 type rolloutPart struct {

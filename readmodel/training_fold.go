@@ -36,7 +36,7 @@ type trainingRow struct {
 	ErrorDetails      string                `json:"error_details"`
 }
 
-func (r *trainingRow) key() string { return childKey(r.ModelID, string(r.TrainingJobID)) }
+func (t *trainingRow) key() string { return childKey(t.ModelID, string(t.TrainingJobID)) }
 
 func childKey(m domain.ModelID, child string) string { return string(m) + "/" + child }
 

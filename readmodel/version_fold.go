@@ -31,7 +31,7 @@ type versionRow struct {
 	DeployedTargets   []domain.Target    `json:"deployed_targets"`
 }
 
-func (r *versionRow) key() string { return versionKey(r.ModelID, r.Version) }
+func (v *versionRow) key() string { return versionKey(v.ModelID, v.Version) }
 
 func versionKey(m domain.ModelID, v domain.Version) string { return string(m) + "/" + string(v) }
 

@@ -38,7 +38,7 @@ type ProjectionAttach struct {
 const (
 	attachEvery       = time.Second
 	attachReportEvery = 10 * time.Second
-	attachReports     = 200
+	attachReports     = 50
 	stalledAfter      = time.Minute
 )
 

@@ -198,14 +198,14 @@ func TestReplayNoticesAnotherStory(t *testing.T) {
 	replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
 		return workflow.Sleep(ctx, 1)
 	}, workflow.RegisterOptions{Name: workflows.KindTrainModel})
-	require.ErrorContains(t, replayer.ReplayWorkflowHistory(nil, parsed(t, text)), "TMPRL1100")
+	require.ErrorContains(t, replayer.ReplayWorkflowHistory(quiet(), parsed(t, text)), "TMPRL1100")
 }
 
 func replay(t *testing.T, text []byte) {
 	t.Helper()
 	replayer := worker.NewWorkflowReplayer()
 	workflows.New(workflows.Settings{Queues: workflows.DefaultQueues()}).Register(replayer)
-	require.NoError(t, replayer.ReplayWorkflowHistory(nil, parsed(t, text)))
+	require.NoError(t, replayer.ReplayWorkflowHistory(quiet(), parsed(t, text)))
 }
 
 func parsed(t *testing.T, text []byte) *historypb.History {

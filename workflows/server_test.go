@@ -2,7 +2,6 @@ package workflows_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -38,7 +36,7 @@ func newServer(t *testing.T, s script) *server {
 	require.NoError(t, err)
 	c, err := client.DialContext(t.Context(), client.Options{
 		HostPort: stack.Temporal.Address, Namespace: stack.Temporal.Namespace,
-		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		Logger: quiet(),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

@@ -44,12 +44,14 @@ func (s *signals) SignalWorkflow(_ context.Context, _, _, _ string, arg any) err
 	return nil
 }
 
+func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
+
 const sagaID = "train:default:digits:a"
 
 func newStage(t *testing.T, s script) *stage {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	suite.SetLogger(quiet())
 	st := &stage{t: t, env: suite.NewTestWorkflowEnvironment(), books: newBooks(), files: &files{}, trainer: newTrainer(s)}
 	workflows.New(workflows.Settings{Queues: workflows.DefaultQueues()}).Register(st.env)
 	st.env.RegisterActivity(&activities.Training{

@@ -69,7 +69,7 @@ func (p *program) root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
-	root.AddCommand(p.up(), p.down(), p.show(), p.test(), p.clean(), p.guard())
+	root.AddCommand(p.run(), p.up(), p.down(), p.show(), p.test(), p.clean(), p.guard())
 	return root
 }
 

@@ -61,7 +61,7 @@ func (j *job) compareDigests(ctx context.Context) error {
 	if err := j.createModel(ctx, undisturbed, "The same training, undisturbed"); err != nil {
 		return err
 	}
-	twin, err := j.train(ctx, training{name: "A-undisturbed", model: undisturbed, data: digitsCSV, spec: specA})
+	twin, err := j.train(ctx, trainingRun{name: "A-undisturbed", model: undisturbed, data: digitsCSV, spec: j.specs["A"]})
 	if err != nil {
 		return err
 	}

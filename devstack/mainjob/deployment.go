@@ -96,13 +96,13 @@ type rollout struct {
 	Traffic   []struct {
 		Weights map[string]int `json:"weights"`
 	} `json:"traffic"`
-	Assessments []struct {
+	Verdicts []struct {
 		Metrics []struct {
 			Metric  string `json:"metric"`
 			Verdict string `json:"verdict"`
 			Needed  int64  `json:"needed"`
 		} `json:"metrics"`
-	} `json:"assessments"`
+	} `json:"verdicts"`
 }
 
 // canary describes the running rollout of a version; empty when none has shifted traffic. A look that
@@ -123,8 +123,8 @@ func (j *job) canary(ctx context.Context, version string) (split, needed string)
 	for v, w := range r.Traffic[len(r.Traffic)-1].Weights {
 		shares = append(shares, fmt.Sprintf("v%s %d %%", v, w))
 	}
-	if n := len(r.Assessments); n > 0 {
-		for _, m := range r.Assessments[n-1].Metrics {
+	if n := len(r.Verdicts); n > 0 {
+		for _, m := range r.Verdicts[n-1].Metrics {
 			open = append(open, need(m.Metric, m.Verdict, m.Needed))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"phantom/api/client"
@@ -45,6 +46,7 @@ const (
 type job struct {
 	Params
 	rows   []row // held-out
+	specs  map[string]spec
 	run    string
 	panel  *panel
 	report Report
@@ -96,7 +98,7 @@ func (j *job) first(ctx context.Context) error {
 	if err := j.createModel(ctx, model, "Handwritten digits"); err != nil {
 		return err
 	}
-	a, err := j.train(ctx, training{name: "A", model: model, data: digitsCSV, spec: specA, kill: true})
+	a, err := j.train(ctx, trainingRun{name: "A", model: model, data: digitsCSV, spec: j.specs["A"], kill: true})
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (j *job) first(ctx context.Context) error {
 
 // better trains version B, which must beat A on the held-out rows, and brings it in by canary.
 func (j *job) better(ctx context.Context) error {
-	b, err := j.train(ctx, training{name: "B", model: model, data: digitsCSV, spec: specB})
+	b, err := j.train(ctx, trainingRun{name: "B", model: model, data: digitsCSV, spec: j.specs["B"]})
 	if err != nil {
 		return err
 	}
@@ -119,7 +121,11 @@ func (j *job) better(ctx context.Context) error {
 // broken trains version C on transposed pixels. Its own held-out rows share the bug, so the gate lets it
 // pass; live traffic does not.
 func (j *job) broken(ctx context.Context) error {
-	c, err := j.train(ctx, training{name: "C", model: model, data: j.transposedURI(), spec: specC})
+	uri, err := j.transposedURI()
+	if err != nil {
+		return err
+	}
+	c, err := j.train(ctx, trainingRun{name: "C", model: model, data: uri, spec: j.specs["C"]})
 	if err != nil {
 		return err
 	}
@@ -129,4 +135,24 @@ func (j *job) broken(ctx context.Context) error {
 	}
 	j.report.Before = moment{Position: before.position, CurrentVersion: before.CurrentVersion, Deployed: before.DeployedTargets}
 	return j.deploy(ctx, deployment{name: "C", version: c.Version, want: rolledBack})
+}
+
+// closing tells where to look next.
+func (j *job) closing() {
+	j.panel.heading("Done: every part went as told")
+	j.panel.line("report       %s", filepath.Join(j.State, ReportFile))
+	j.panel.line("API          %s/docs", j.API.URL)
+	j.panel.line("gateway      %s/v2/models/%s", j.Gateway, model)
+	if j.TemporalUI != "" {
+		j.panel.line("Temporal UI  %s", j.TemporalUI)
+	}
+	j.panel.line("try next     bin/phantom model get %[1]s; bin/phantom model events %[1]s; bin/phantom rollout list %[1]s", model)
+}
+
+// sagaLink is where the Temporal UI shows a saga, or its id.
+func (j *job) sagaLink(id string) string {
+	if j.TemporalUI == "" {
+		return id
+	}
+	return j.TemporalUI + "/namespaces/default/workflows/" + id
 }

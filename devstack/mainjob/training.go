@@ -16,8 +16,8 @@ const (
 	rolledBack = "rolled_back"
 )
 
-// training is one TrainModel of the story.
-type training struct {
+// trainingRun is one TrainModel of the story.
+type trainingRun struct {
 	name  string
 	model string
 	data  string // URI
@@ -49,7 +49,7 @@ func (j *job) createModel(ctx context.Context, id, name string) error {
 }
 
 // train runs a TrainModel saga to its end and reports it; any outcome but registered is an error.
-func (j *job) train(ctx context.Context, t training) (TrainingReport, error) {
+func (j *job) train(ctx context.Context, t trainingRun) (TrainingReport, error) {
 	input := map[string]any{
 		"data": map[string]any{"train": map[string]string{"uri": t.data, "label": "label"}}, "trainer": map[string]string{"kind": "embedded"},
 		"algorithm": t.spec.Algorithm, "params": t.spec.Params, "seed": t.spec.Seed,
@@ -68,7 +68,7 @@ func (j *job) train(ctx context.Context, t training) (TrainingReport, error) {
 	return j.trained(t, id, s)
 }
 
-func (j *job) trained(t training, id string, s saga) (TrainingReport, error) {
+func (j *job) trained(t trainingRun, id string, s saga) (TrainingReport, error) {
 	var result struct {
 		Outcome           string             `json:"outcome"`
 		Version           string             `json:"version"`
@@ -98,7 +98,7 @@ func (j *job) trained(t training, id string, s saga) (TrainingReport, error) {
 // watcher shows a training's progress and kills the worker once in its middle.
 type watcher struct {
 	*job
-	training training
+	training trainingRun
 	killed   time.Time
 }
 

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"phantom/api"
+	"phantom/domain"
+	"phantom/eventstore"
+	"phantom/internal/config"
+	"phantom/registry"
+	"phantom/serving/gateway"
+)
+
+// serveGateway answers inferences from the routes on its disk; PostgreSQL and Temporal may be away.
+func serveGateway(ctx context.Context, p *parts) error {
+	targets := map[domain.Target]string{}
+	for _, target := range p.cfg.File.Targets {
+		targets[domain.Target(target.Name)] = target.URL
+	}
+	g, err := gateway.New(gateway.Params{
+		Name: p.gatewayName(), RouteFile: filepath.Join(p.cfg.StateDir, "gateway", "routes.json"), Targets: targets,
+		Identify: func(r *http.Request) (domain.Tenant, domain.Actor, error) { return api.Identify(r) },
+		Feed:     routeFeed{p.store, p.tails[eventstore.Lifecycle]}, Followers: p.followers, Recorder: recorder{p.registry},
+		Metrics: prometheus.DefaultRegisterer, Log: p.log.Named("gateway"),
+	})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.Follow(ctx) })
+	group.Go(func() error {
+		return listen(ctx, "PHANTOM_GATEWAY_ADDR", p.cfg.GatewayAddr, p.cfg.TLS, g.Handler())
+	})
+	p.ready.is(config.RoleGateway)
+	err = group.Wait()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	return errors.Join(err, g.Close(grace))
+}
+
+// gatewayName is the same after a restart: one state folder and address, one gateway.
+func (p *parts) gatewayName() string {
+	return p.host + "/" + p.cfg.GatewayAddr
+}
+
+// routeFeed gives the gateway decoded events.
+type routeFeed struct {
+	store *eventstore.Store
+	tail  *eventstore.Tail
+}
+
+// Heads implements gateway.Feed.
+func (f routeFeed) Heads(ctx context.Context) (map[domain.Tenant]int64, error) {
+	heads, err := f.store.Heads(ctx, eventstore.Lifecycle)
+	if err != nil {
+		return nil, err
+	}
+	typed := make(map[domain.Tenant]int64, len(heads))
+	for tenant, position := range heads {
+		typed[domain.Tenant(tenant)] = position
+	}
+	return typed, nil
+}
+
+// ReadAfter implements gateway.Feed.
+func (f routeFeed) ReadAfter(ctx context.Context, cursors map[domain.Tenant]int64, types []string, limit int) ([]gateway.Page, error) {
+	after := make([]eventstore.Cursor, 0, len(cursors))
+	for tenant, position := range cursors {
+		after = append(after, eventstore.Cursor{Tenant: string(tenant), After: position})
+	}
+	pages, err := f.store.ReadAfter(ctx, eventstore.Lifecycle, after, types, limit)
+	if err != nil {
+		return nil, err
+	}
+	decoded := make([]gateway.Page, len(pages))
+	for i, page := range pages {
+		decoded[i] = decodePage(page)
+	}
+	return decoded, nil
+}
+
+// decodePage stops before an event that cannot be read.
+func decodePage(page eventstore.Page) gateway.Page {
+	decoded := gateway.Page{Tenant: domain.Tenant(page.Tenant), Through: page.Through}
+	for _, event := range page.Events {
+		recorded, err := registry.Decode(event)
+		if err != nil {
+			decoded.Err, decoded.Through = err, event.Position-1
+			return decoded
+		}
+		decoded.Events = append(decoded.Events, recorded)
+	}
+	return decoded
+}
+
+// Subscribe implements gateway.Feed.
+func (f routeFeed) Subscribe() (hints <-chan struct{}, unsubscribe func()) { return f.tail.Subscribe() }
+
+// recorder hands inferences to the registry.
+type recorder struct{ registry *registry.Registry }
+
+// RecordInferences implements gateway.Recorder.
+func (r recorder) RecordInferences(ctx context.Context, tenant domain.Tenant, cmd domain.RecordInferences, meta domain.Meta) error {
+	_, err := r.registry.Handle(ctx, tenant, cmd, meta)
+	return err
+}

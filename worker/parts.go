@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/sdk/client"
+	"go.uber.org/zap"
+
+	"phantom/artifact"
+	"phantom/eventstore"
+	"phantom/internal/config"
+	"phantom/internal/config/temporalenv"
+	"phantom/projection"
+	"phantom/readmodel"
+	"phantom/registry"
+)
+
+// parts are what the roles of one process share. None of them needs a server to be there when it is
+// made; roles wait for what they need.
+type parts struct {
+	cfg       config.Config
+	log       *zap.Logger
+	name      string // of this process, as Temporal shows it
+	host      string
+	namespace string // of Temporal
+
+	pool      *pgxpool.Pool
+	store     *eventstore.Store
+	registry  *registry.Registry
+	reader    *readmodel.Reader
+	followers *projection.Followers
+	artifacts *artifact.Store
+	tails     map[eventstore.Log]*eventstore.Tail
+	runner    *projection.Runner
+	temporal  client.Client
+	ready     *readiness
+}
+
+func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("the name of this machine: %w", err)
+	}
+	p := &parts{
+		cfg: cfg, log: log, host: host, ready: newReadiness(cfg.Roles),
+		name: fmt.Sprintf("%s-%d-%s", host, os.Getpid(), uuid.NewString()[:8]),
+	}
+	if cfg.DatabaseURL == "" {
+		return nil, errors.New("DATABASE_URL is not set and no private stack runs here: start one with `make up`, " +
+			"or give the DSN of the serving role")
+	}
+	if p.pool, err = connect(ctx, cfg.DatabaseURL); err != nil {
+		return nil, err
+	}
+	if p.artifacts, err = artifact.Open(ctx, cfg.ArtifactsURL); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	options, err := temporalenv.FromEnvironment(cfg)
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	options.Identity = p.name
+	options.Logger = newTemporalLog(log)
+	p.namespace = options.Namespace
+	if p.temporal, err = client.NewLazyClient(options); err != nil {
+		return nil, errors.Join(fmt.Errorf("TEMPORAL_ADDRESS %s: %w", options.HostPort, err), p.close())
+	}
+	return p, p.derive()
+}
+
+// derive makes what stands on the pool.
+func (p *parts) derive() error {
+	p.store = eventstore.New(p.pool)
+	p.registry = registry.New(p.store)
+	p.reader = readmodel.NewReader(p.pool)
+	p.followers = projection.NewFollowers(p.pool, 0)
+	p.tails = map[eventstore.Log]*eventstore.Tail{
+		eventstore.Lifecycle: eventstore.NewTail(p.store, eventstore.Lifecycle),
+		eventstore.Inference: eventstore.NewTail(p.store, eventstore.Inference),
+	}
+	hints := map[eventstore.Log]projection.Tail{}
+	for log, tail := range p.tails {
+		hints[log] = tail
+	}
+	var err error
+	p.runner, err = projection.NewRunner(projection.Params{
+		Pool: p.pool, Feed: p.store, Tails: hints, Projections: readmodel.Projections(),
+		Failed: func(name, tenant string, err error) {
+			p.log.Error("a projection does not move", zap.String("projection", name), zap.String("tenant", tenant), zap.Error(err))
+		},
+	})
+	return err
+}
+
+// close gives back what assemble took, in reverse order.
+func (p *parts) close() error {
+	var err error
+	if p.temporal != nil {
+		p.temporal.Close()
+	}
+	if p.artifacts != nil {
+		err = p.artifacts.Close()
+	}
+	if p.pool != nil {
+		p.pool.Close()
+	}
+	return err
+}
+
+// state is a folder of this process's state.
+func (p *parts) state(name string) string { return filepath.Join(p.cfg.StateDir, name) }
+
+// connect makes the pool; it does not wait for the server.
+func connect(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL cannot be read as a DSN such as postgres://user:password@host:5432/phantom")
+	}
+	if config.MaxConns < minConnections {
+		config.MaxConns = minConnections
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = "phantom-worker"
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// minConnections is what all roles in one process may need at once: five a projection, two a tail, and
+// room for requests.
+const minConnections = 40

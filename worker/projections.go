@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
+
+	"phantom/activities"
+	"phantom/domain"
+	"phantom/internal/config"
+	"phantom/projection"
+	"phantom/workflows"
+)
+
+// serveProjections runs the loops, which need PostgreSQL alone, and lets Temporal watch them.
+func serveProjections(ctx context.Context, p *parts) error {
+	if err := p.databaseReady(ctx, config.RoleProjections); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.runner.Run(ctx) })
+	group.Go(func() error { return p.watchProjections(ctx) })
+	p.ready.is(config.RoleProjections)
+	return group.Wait()
+}
+
+// watchProjections attaches a ProjectionRunner workflow to each loop.
+func (p *parts) watchProjections(ctx context.Context) error {
+	if err := p.until(ctx, config.RoleProjections, "Temporal", func(ctx context.Context) (bool, error) {
+		p.ready.is(config.RoleProjections) // projections apply while Temporal is away
+		_, err := p.temporal.CheckHealth(ctx, nil)
+		return false, err
+	}); err != nil {
+		return err
+	}
+	queues := workflows.DefaultQueues()
+	w := worker.New(p.temporal, queues.Projection, worker.Options{WorkerStopTimeout: stopGrace, DisableWorkflowWorker: true})
+	w.RegisterActivity(&activities.Projection{Projections: loops{p.runner}, Signals: p.temporal})
+	for _, name := range p.runner.Names() {
+		if err := p.startProjectionRunner(ctx, queues.Orchestration, name); err != nil {
+			return err
+		}
+	}
+	return p.work(ctx, w, config.RoleProjections)
+}
+
+func (p *parts) startProjectionRunner(ctx context.Context, queue, name string) error {
+	return p.until(ctx, config.RoleProjections, "Temporal", func(ctx context.Context) (bool, error) {
+		_, err := p.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+			ID: "projection:" + name, TaskQueue: queue,
+			WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+			StaticSummary:            "Projection " + name,
+		}, workflows.KindProjectionRunner, workflows.ProjectionRunnerInput{Name: name})
+		var running *serviceerror.WorkflowExecutionAlreadyStarted
+		if errors.As(err, &running) {
+			return false, nil
+		}
+		return false, err
+	})
+}
+
+// loops tells activities how the loops of this process are.
+type loops struct{ runner *projection.Runner }
+
+// Status implements activities.Projections.
+func (l loops) Status(ctx context.Context, name string) (activities.ProjectionStatus, error) {
+	status, err := l.runner.Status(ctx, name)
+	if errors.Is(err, projection.ErrUnknown) {
+		return activities.ProjectionStatus{}, &domain.NotFound{Kind: "projection", ID: name}
+	}
+	if err != nil {
+		return activities.ProjectionStatus{}, fmt.Errorf("projection %s: %w", name, err)
+	}
+	told := activities.ProjectionStatus{AliveAt: time.Now(), Failure: status.LastError}
+	for _, tenant := range status.Tenants {
+		told.Applied += tenant.Position
+		told.Head += tenant.Head
+	}
+	if status.Lag > 0 && status.LastProgressAt != nil {
+		told.AliveAt = *status.LastProgressAt // news that does not get applied is no life
+	}
+	return told, nil
+}

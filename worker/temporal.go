@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/worker"
+
+	"phantom/internal/config"
+	"phantom/workflows"
+)
+
+// serveOrchestration runs the sagas and, where this process has that role too, their activities.
+func serveOrchestration(ctx context.Context, p *parts) error {
+	return p.orchestrate(ctx, config.RoleWorkflows)
+}
+
+// serveOrchestrationUnlessWorkflows runs the activities alone: with the sagas, one worker does both.
+func serveOrchestrationUnlessWorkflows(ctx context.Context, p *parts) error {
+	if p.cfg.Roles.Has(config.RoleWorkflows) {
+		return nil
+	}
+	return p.orchestrate(ctx, config.RoleActivities)
+}
+
+func (p *parts) orchestrate(ctx context.Context, role config.Role) error {
+	if err := p.serverReady(ctx, role); err != nil {
+		return err
+	}
+	sagas, effects := p.cfg.Roles.Has(config.RoleWorkflows), p.cfg.Roles.Has(config.RoleActivities)
+	queues := workflows.DefaultQueues()
+	w := worker.New(p.temporal, queues.Orchestration, worker.Options{
+		WorkerStopTimeout: stopGrace, DisableWorkflowWorker: !sagas, LocalActivityWorkerOnly: !effects,
+		MaxConcurrentActivityExecutionSize: 200,
+	})
+	if sagas {
+		workflows.New(workflows.Settings{Queues: queues}).Register(w)
+	}
+	if effects {
+		if err := p.registerOrchestration(w); err != nil {
+			return err
+		}
+	}
+	return p.work(ctx, w, config.RoleWorkflows, config.RoleActivities)
+}
+
+// work runs a Temporal worker until ctx ends.
+func (p *parts) work(ctx context.Context, w worker.Worker, roles ...config.Role) error {
+	if err := w.Start(); err != nil {
+		return err
+	}
+	for _, role := range roles {
+		p.ready.is(role)
+	}
+	<-ctx.Done()
+	w.Stop()
+	return nil
+}
+
+// serverReady waits for Temporal, and teaches it the search attributes of the sagas.
+func (p *parts) serverReady(ctx context.Context, role config.Role) error {
+	if err := p.databaseReady(ctx, role); err != nil {
+		return err
+	}
+	return p.until(ctx, role, "Temporal", func(ctx context.Context) (bool, error) {
+		if _, err := p.temporal.CheckHealth(ctx, nil); err != nil {
+			return false, err
+		}
+		return false, p.registerSearchAttributes(ctx)
+	})
+}
+
+// registerSearchAttributes is idempotent; what is there already stays.
+func (p *parts) registerSearchAttributes(ctx context.Context) error {
+	kinds := map[string]enums.IndexedValueType{
+		"Keyword": enums.INDEXED_VALUE_TYPE_KEYWORD, "Double": enums.INDEXED_VALUE_TYPE_DOUBLE,
+	}
+	known, err := p.temporal.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: p.namespace})
+	if err != nil {
+		return fmt.Errorf("list the search attributes of namespace %s: %w", p.namespace, err)
+	}
+	missing := map[string]enums.IndexedValueType{}
+	for name, kind := range workflows.SearchAttributes() {
+		if _, there := known.GetCustomAttributes()[name]; !there {
+			missing[name] = kinds[kind]
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = p.temporal.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: p.namespace, SearchAttributes: missing,
+	})
+	var there *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &there) {
+		return fmt.Errorf("add the search attributes to namespace %s: %w", p.namespace, err)
+	}
+	return nil
+}

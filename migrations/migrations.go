@@ -101,8 +101,7 @@ func version(ctx context.Context, db Querier) (int, error) {
 	)
 	var current int
 	err := db.QueryRow(ctx, query).Scan(&current)
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch refused.Code {
 		case undefinedTable, invalidSchema, permissionDenied:
 			return 0, nil // before the first step nobody but the owner may look

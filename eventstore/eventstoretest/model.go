@@ -80,8 +80,7 @@ func drawCommand(r *rapid.T) *eventstore.CommandRecord {
 
 // kind is what callers tell errors apart by.
 func kind(err error) string {
-	var conflict *eventstore.Conflict
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*eventstore.Conflict](err); ok {
 		return fmt.Sprintf("conflict %+v", *conflict)
 	}
 	for _, known := range []error{

@@ -46,60 +46,60 @@ type Database struct {
 }
 
 // New clones the template. It fails the test, and says what to run, when there is no stack.
-func New(t testing.TB) *Database {
-	t.Helper()
-	return create(t, true)
+func New(tb testing.TB) *Database {
+	tb.Helper()
+	return create(tb, true)
 }
 
 // NewEmpty makes a database without any migration.
-func NewEmpty(t testing.TB) *Database {
-	t.Helper()
-	return create(t, false)
+func NewEmpty(tb testing.TB) *Database {
+	tb.Helper()
+	return create(tb, false)
 }
 
 // Pool is a pool of the serving role; it closes before the database is dropped.
-func (d *Database) Pool(t testing.TB) *pgxpool.Pool {
-	t.Helper()
-	return Pool(t, d.ServingURL)
+func (d *Database) Pool(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	return Pool(tb, d.ServingURL)
 }
 
 // Pool is a pool on any of a database's URLs; it closes before the database is dropped.
-func Pool(t testing.TB, databaseURL string) *pgxpool.Pool {
-	t.Helper()
+func Pool(tb testing.TB, databaseURL string) *pgxpool.Pool {
+	tb.Helper()
 	settings, err := pgxpool.ParseConfig(databaseURL)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	settings.MaxConns = poolSize
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool, err := pgxpool.NewWithConfig(tb.Context(), settings)
+	require.NoError(tb, err)
+	tb.Cleanup(pool.Close)
 	return pool
 }
 
-func create(t testing.TB, migrated bool) *Database {
-	t.Helper()
+func create(tb testing.TB, migrated bool) *Database {
+	tb.Helper()
 	stack, err := config.TestStack()
-	require.NoError(t, err, "there is no PostgreSQL for tests; run: make test")
-	ctx, cancel := context.WithTimeout(t.Context(), setupLimit)
+	require.NoError(tb, err, "there is no PostgreSQL for tests; run: make test")
+	ctx, cancel := context.WithTimeout(tb.Context(), setupLimit)
 	defer cancel()
 	source := "template0"
 	if migrated {
 		source, err = template(ctx, stack.Postgres)
-		require.NoError(t, err, "make the template database")
+		require.NoError(tb, err, "make the template database")
 	}
 	name := "phantom_test_" + hex.EncodeToString(newID())
-	require.NoError(t, execute(ctx, stack.Postgres.OwnerURL, "create database "+name+" template "+source), "clone %s", source)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), setupLimit)
+	require.NoError(tb, execute(ctx, stack.Postgres.OwnerURL, "create database "+name+" template "+source), "clone %s", source)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), setupLimit)
 		defer cancel()
 		// Sessions of the test may still be on their way out, and the owner may not end a superuser's.
 		address := cmp.Or(stack.Postgres.AdminURL, stack.Postgres.OwnerURL)
-		require.NoError(t, execute(ctx, address, "drop database "+name+" with (force)"))
+		require.NoError(tb, execute(ctx, address, "drop database "+name+" with (force)"))
 	})
 	return &Database{
 		Name:       name,
-		ServingURL: inDatabase(t, stack.Postgres.ServingURL, name),
-		OwnerURL:   inDatabase(t, stack.Postgres.OwnerURL, name),
-		AdminURL:   inDatabase(t, stack.Postgres.AdminURL, name),
+		ServingURL: inDatabase(tb, stack.Postgres.ServingURL, name),
+		OwnerURL:   inDatabase(tb, stack.Postgres.OwnerURL, name),
+		AdminURL:   inDatabase(tb, stack.Postgres.AdminURL, name),
 	}
 }
 
@@ -194,13 +194,13 @@ func fingerprint() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
-func inDatabase(t testing.TB, address, name string) string {
-	t.Helper()
+func inDatabase(tb testing.TB, address, name string) string {
+	tb.Helper()
 	if address == "" {
 		return ""
 	}
 	moved, err := withDatabase(address, name)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return moved
 }
 

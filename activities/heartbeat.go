@@ -13,7 +13,8 @@ const beatEvery = time.Second
 
 // beating runs work that has no loop of its own and heartbeats beside it, so that a wish to cancel and
 // the death of the worker are noticed. Work that hangs is ended by the activity's StartToClose timeout.
-func beating[T any](ctx context.Context, work func(context.Context) (T, error)) (T, error) {
+// The details are what the next attempt finds.
+func beating[T any](ctx context.Context, work func(context.Context) (T, error), details ...any) (T, error) {
 	done := make(chan struct{})
 	stopped := make(chan struct{})
 	go func() {
@@ -25,7 +26,7 @@ func beating[T any](ctx context.Context, work func(context.Context) (T, error)) 
 			case <-done:
 				return
 			case <-ticker.C:
-				activity.RecordHeartbeat(ctx)
+				activity.RecordHeartbeat(ctx, details...)
 			}
 		}
 	}()

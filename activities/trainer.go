@@ -152,7 +152,7 @@ func (w *watch) run(ctx context.Context) (TrainerRan, error) {
 func (w *watch) submit(ctx context.Context) (err error) {
 	w.handle, err = beating(ctx, func(ctx context.Context) (training.Handle, error) {
 		return w.trainer.Trainer.Submit(ctx, string(w.in.TrainingJobID), w.in.Spec)
-	})
+	}, w.signals)
 	return Refusal(asInputFields(err))
 }
 
@@ -221,7 +221,7 @@ func (w *watch) goOn(ctx context.Context) error {
 func (w *watch) collect(ctx context.Context, seen training.Observation) (TrainerRan, error) {
 	outcome, err := beating(ctx, func(ctx context.Context) (training.Outcome, error) {
 		return w.trainer.Trainer.Collect(ctx, w.handle)
-	})
+	}, w.signals)
 	if err != nil {
 		return TrainerRan{}, Refusal(err)
 	}
@@ -255,7 +255,7 @@ func (w *watch) leave(ctx context.Context) {
 	defer cancel()
 	_, err := beating(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, w.trainer.Trainer.Signal(ctx, w.handle, order)
-	})
+	}, w.signals)
 	if err != nil { // the saga's compensation asks again, without end
 		logger.Warn("job not stopped yet", "job", string(w.in.TrainingJobID), "order", string(order), "error", err.Error())
 	}
@@ -263,19 +263,12 @@ func (w *watch) leave(ctx context.Context) {
 
 // asInputFields renames the fields of a refused spec to those of TrainModel's input.
 func asInputFields(err error) error {
-	fields := Fields(err)
-	if len(fields) == 0 {
-		return err
-	}
-	moved := make([]error, len(fields))
-	for i, field := range fields {
-		name := field.Field
-		if strings.HasPrefix(name, "train") || strings.HasPrefix(name, "test") {
-			name = "data." + name
+	return relocated(err, func(field string) string {
+		if strings.HasPrefix(field, "train") || strings.HasPrefix(field, "test") {
+			return "data." + field
 		}
-		moved[i] = &domain.InvalidInput{Field: name, Reason: field.Reason}
-	}
-	return errors.Join(moved...)
+		return field
+	})
 }
 
 // finite leaves out what is no number: JSON cannot carry it, and a gate must not see it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -58,16 +59,36 @@ type TrainingStarted struct {
 // StartTraining creates the model, where that is asked for and it does not exist, and starts the
 // training. Another running training is no error here: it is Busy.
 func (t *Training) StartTraining(ctx context.Context, in TrainingStart) (TrainingStarted, error) {
-	if err := t.knows(in.Target); err != nil {
+	if err := t.check(in); err != nil {
 		return TrainingStarted{}, Refusal(err)
 	}
 	if in.Create != nil {
 		_, err := in.Item("create").Do(ctx, t.Commands, *in.Create)
 		if err != nil && !errors.Is(err, domain.ErrAlreadyExists) {
-			return TrainingStarted{}, Refusal(relocated(err, "create."))
+			return TrainingStarted{}, Refusal(err)
 		}
 	}
 	return t.start(ctx, in)
+}
+
+// check refuses what either command or the target would be refused for, before the first of them.
+func (t *Training) check(in TrainingStart) error {
+	errs := []error{
+		relocated(domain.Validate(in.Start), startField),
+		t.knows(in.Target),
+	}
+	if in.Create != nil {
+		errs = append(errs, relocated(domain.Validate(*in.Create), func(field string) string { return "create." + field }))
+	}
+	return errors.Join(errs...)
+}
+
+// startField is the name that TrainModel's input has for a field of StartTraining.
+func startField(field string) string {
+	return strings.NewReplacer(
+		"training_config.trainer", "trainer.kind", "training_config.", "",
+		"dataset_info.0", "data.train", "dataset_info.1", "data.test",
+	).Replace(field)
 }
 
 // turnEvery is how often a queued training looks whether it is its turn.
@@ -190,15 +211,15 @@ func (t *Training) RegisterVersion(ctx context.Context, in Registration) (Regist
 	return Registered{}, fmt.Errorf("register %s: the registry returned no ModelVersionCreated", digest)
 }
 
-// relocated puts a prefix before the bad fields of an error: name becomes create.name.
-func relocated(err error, prefix string) error {
+// relocated renames the bad fields of an error; one that names none comes back as it is.
+func relocated(err error, rename func(field string) string) error {
 	fields := Fields(err)
 	if len(fields) == 0 {
 		return err
 	}
 	moved := make([]error, len(fields))
 	for i, field := range fields {
-		moved[i] = &domain.InvalidInput{Field: prefix + field.Field, Reason: field.Reason}
+		moved[i] = &domain.InvalidInput{Field: rename(field.Field), Reason: field.Reason}
 	}
 	return errors.Join(moved...)
 }

@@ -63,6 +63,9 @@ func (s *saga) ask(ctx workflow.Context, q question) (domain.DecideApproval, err
 		return domain.DecideApproval{}, err
 	}
 	for turn := 1; ; turn++ {
+		if s.step(q.step).State != StepRunning { // an answer was refused
+			s.begin(ctx, q.step)
+		}
 		m, err := s.await(ctx, wait{
 			on: WaitingApproval, actions: []Action{ActionApprove, ActionReject}, timeout: expires.Sub(workflow.Now(ctx)),
 			summary: "approval expires: " + q.about,

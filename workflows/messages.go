@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
@@ -109,17 +111,27 @@ func claimed(sender Sender, needed bool) (domain.Actor, error) {
 		return domain.Actor{}, &domain.InvalidInput{
 			Field: "actor", Reason: `is not available yet but as {"subject": …, "auth": "local", "verified": false}`,
 		}
-	case sender.Actor != nil && sender.Actor.Subject == "":
-		return domain.Actor{}, &domain.InvalidInput{Field: "actor.subject", Reason: "is required"}
+	case sender.Actor != nil && !plain(sender.Actor.Subject):
+		return domain.Actor{}, &domain.InvalidInput{
+			Field: "actor.subject", Reason: "must be a name of 1 to 200 plain characters",
+		}
 	case sender.Actor != nil:
 		return *sender.Actor, nil
 	case sender.By == "" && needed:
 		return domain.Actor{}, &domain.InvalidInput{Field: "by", Reason: "is required: who are you?"}
 	case sender.By == "":
 		return domain.Actor{Subject: "anonymous", Auth: domain.AuthTemporal}, nil
+	case !plain(sender.By):
+		return domain.Actor{}, &domain.InvalidInput{Field: "by", Reason: "must be a name of at most 200 plain characters"}
 	default:
 		return domain.Actor{Subject: sender.By, Auth: domain.AuthTemporal}, nil
 	}
+}
+
+// plain tells a name from a text: short, visible, UTF-8.
+func plain(name string) bool {
+	return utf8.ValidString(name) && utf8.RuneCountInString(name) <= 200 && strings.TrimSpace(name) != "" &&
+		!strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // readMessage decodes an action's payload strictly.
@@ -256,7 +268,7 @@ func (s *saga) dismiss() {
 
 // actionsNow lists what a person can do now.
 func (s *saga) actionsNow() []Action {
-	actions := slices.Clone(s.allowed)
+	actions := append([]Action{}, s.allowed...) // never null in JSON
 	if !s.closing {
 		actions = append(actions, ActionCancel)
 	}

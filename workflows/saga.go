@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
@@ -51,7 +53,8 @@ type identity struct {
 
 // open begins a saga: its queries and messages answer from now on.
 func (w *Sagas) open(ctx workflow.Context, kind string, steps []string, actions ...Action) (*saga, error) {
-	s := &saga{settings: w.settings, kind: kind, title: kind, stage: StepPendingStage}
+	s := &saga{settings: w.settings, kind: kind, title: kind, stage: StagePending}
+	s.progress.Metrics = map[string]float64{}
 	for _, name := range steps {
 		s.steps = append(s.steps, &Step{Name: name, State: StepPending})
 	}
@@ -63,9 +66,6 @@ func (w *Sagas) open(ctx workflow.Context, kind string, steps []string, actions 
 	}
 	return s, nil
 }
-
-// StepPendingStage is the stage before the first step.
-const StepPendingStage = "pending"
 
 // identify writes down, in the saga's first task, what it is found by, and the hash of its request.
 func (s *saga) identify(ctx workflow.Context, id identity) error {
@@ -284,3 +284,21 @@ func errorText(err error) string {
 	}
 	return err.Error()
 }
+
+// storable is a text as events take it: UTF-8 without control characters, and not endless. What a backend
+// says of its failure must not keep that failure from being recorded.
+func storable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if runes := []rune(text); len(runes) > maxErrorText {
+		return string(runes[:maxErrorText]) + "…"
+	}
+	return text
+}
+
+// maxErrorText is in characters.
+const maxErrorText = 4000

@@ -25,6 +25,7 @@ const (
 
 // The stages that are no steps. A saga that ended well has its outcome as stage.
 const (
+	StagePending      = "pending" // before the first step
 	StageCompensating = "compensating"
 	StageCanceled     = "canceled"
 	StageFailed       = "failed"

@@ -94,7 +94,7 @@ func (t *trainModel) read(ctx workflow.Context, raw converter.RawValue) error {
 	if err != nil {
 		return activities.Refusal(err)
 	}
-	actor, err := claimed(Sender{By: t.input.RequestedBy, Actor: t.input.Actor}, false)
+	actor, err := t.input.requester()
 	if err != nil {
 		return activities.Refusal(err)
 	}
@@ -422,7 +422,7 @@ func (t *trainModel) deployed(ctx workflow.Context) error {
 func (t *trainModel) recordOver(ctx workflow.Context, cause error) error {
 	end := domain.FailTraining{ModelID: t.model, TrainingJobID: t.job, FailureReason: domain.FailureCancelled}
 	if !temporal.IsCanceledError(cause) {
-		end.FailureReason, end.ErrorDetails = domain.FailureFailed, errorText(cause)
+		end.FailureReason, end.ErrorDetails = domain.FailureFailed, storable(errorText(cause))
 	}
 	e := effect{step: stepStart, name: "undo-" + stepStart, summary: "undo: record the training as " + string(end.FailureReason)}
 	return t.undoWith(ctx, e, (*activities.Training)(nil).FailTraining, func(o activities.Origin) any {

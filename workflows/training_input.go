@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -148,9 +149,18 @@ func (in *TrainModelInput) check(bad *badFields) {
 	if in.Deploy != nil {
 		in.Deploy.check(bad)
 	}
-	if _, err := claimed(Sender{By: in.RequestedBy, Actor: in.Actor}, false); err != nil {
+	if _, err := in.requester(); err != nil {
 		*bad = append(*bad, err)
 	}
+}
+
+// requester is who asks for the training: a claim.
+func (in *TrainModelInput) requester() (domain.Actor, error) {
+	actor, err := claimed(Sender{By: in.RequestedBy, Actor: in.Actor}, false)
+	if bad, ok := errors.AsType[*domain.InvalidInput](err); ok && bad.Field == "by" {
+		err = &domain.InvalidInput{Field: "requested_by", Reason: bad.Reason}
+	}
+	return actor, err
 }
 
 func (in *TrainModelInput) checkData(bad *badFields) {
@@ -168,12 +178,46 @@ func (d *TrainDeploy) check(bad *badFields) {
 	if !d.Target.Valid() {
 		bad.add("deploy.target", "must match [a-z0-9][a-z0-9-]{0,62}, not %q", d.Target)
 	}
-	if len(d.Strategy) > 0 {
-		if document, err := parse(d.Strategy); err == nil { // it was parsed before
-			bad.check("deploy.strategy", document, reflect.TypeFor[rollout.Strategy]())
-		}
-	}
+	d.checkStrategy(bad)
 	d.Approval.normalise("deploy.approval", bad)
+}
+
+// checkStrategy judges the strategy now, so that a bad one does not cost a training first.
+func (d *TrainDeploy) checkStrategy(bad *badFields) {
+	if len(d.Strategy) == 0 {
+		return
+	}
+	document, err := parse(d.Strategy)
+	if err != nil {
+		*bad = append(*bad, err)
+		return
+	}
+	before := len(*bad)
+	bad.check("deploy.strategy", document, reflect.TypeFor[rollout.Strategy]())
+	if len(*bad) > before {
+		return
+	}
+	var strategy rollout.Strategy
+	if err := json.Unmarshal(d.Strategy, &strategy); err != nil {
+		bad.add("deploy.strategy", "%s", err.Error())
+		return
+	}
+	bad.addRollout("deploy", strategy.WithDefaults().Validate())
+}
+
+// addRollout adds the bad fields that the rollout package names, under a path.
+func (b *badFields) addRollout(path string, err error) {
+	switch e := err.(type) { //nolint:errorlint // walks the joined errors, so that no field is lost
+	case nil:
+	case *rollout.Invalid:
+		b.add(under(path, e.Field), "%s", e.Reason)
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			b.addRollout(path, part)
+		}
+	default:
+		b.add(path, "%s", err.Error())
+	}
 }
 
 // checkScope refuses a malformed tenant or model id.

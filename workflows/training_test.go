@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"encoding/json"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -188,6 +189,16 @@ func TestTrainModelFailsWithItsTrainer(t *testing.T) {
 	require.Equal(t, message, *status.LastError)
 	require.Equal(t, workflows.StepFailed, st.states()["train"])
 	require.Empty(t, st.trainer.given(), "a dead job is not stopped")
+}
+
+// What a backend says of its failure must not keep the failure from being recorded.
+func TestTrainModelRecordsAnEndlessFailure(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, script{failure: strings.Repeat("panic \x00\xff", 10_000)})
+	_, err := st.play(trainDigits(nil))
+	kind, _, _ := refusal(t, err)
+	require.Equal(t, "TrainingFailed", kind)
+	require.Equal(t, with(trained[:5], "TrainingFailed failed"), st.books.history())
 }
 
 func TestTrainModelRefusesBadData(t *testing.T) {

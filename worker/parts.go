@@ -31,6 +31,7 @@ type parts struct {
 	namespace string // of Temporal
 
 	pool      *pgxpool.Pool
+	loopPool  *pgxpool.Pool // of the projections' loops, so that a stuck tenant takes no connection from requests
 	store     *eventstore.Store
 	registry  *registry.Registry
 	reader    *readmodel.Reader
@@ -55,8 +56,11 @@ func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, 
 		return nil, errors.New("DATABASE_URL is not set and no private stack runs here: start one with `make up`, " +
 			"or give the DSN of the serving role")
 	}
-	if p.pool, err = connect(ctx, cfg.DatabaseURL); err != nil {
+	if p.pool, err = connect(ctx, cfg.DatabaseURL, requestConnections); err != nil {
 		return nil, err
+	}
+	if p.loopPool, err = connect(ctx, cfg.DatabaseURL, loopConnections*int32(len(readmodel.Projections()))); err != nil {
+		return nil, errors.Join(err, p.close())
 	}
 	if p.artifacts, err = artifact.Open(ctx, cfg.ArtifactsURL); err != nil {
 		return nil, errors.Join(err, p.close())
@@ -90,7 +94,7 @@ func (p *parts) derive() error {
 	}
 	var err error
 	p.runner, err = projection.NewRunner(projection.Params{
-		Pool: p.pool, Feed: p.store, Tails: hints, Projections: readmodel.Projections(),
+		Pool: p.loopPool, Feed: p.store, Tails: hints, Projections: readmodel.Projections(),
 		Failed: func(name, tenant string, err error) {
 			p.log.Error("a projection does not move", zap.String("projection", name), zap.String("tenant", tenant), zap.Error(err))
 		},
@@ -107,8 +111,10 @@ func (p *parts) close() error {
 	if p.artifacts != nil {
 		err = p.artifacts.Close()
 	}
-	if p.pool != nil {
-		p.pool.Close()
+	for _, pool := range []*pgxpool.Pool{p.loopPool, p.pool} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
 	return err
 }
@@ -116,19 +122,20 @@ func (p *parts) close() error {
 // state is a folder of this process's state.
 func (p *parts) state(name string) string { return filepath.Join(p.cfg.StateDir, name) }
 
-// connect makes the pool; it does not wait for the server.
-func connect(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
+// The most connections at once: a projection applies four tenants at a time and needs one connection
+// besides. What the DSN says of pool_max_conns counts for the requests.
+const (
+	requestConnections int32 = 24
+	loopConnections    int32 = 5
+)
+
+// connect makes a pool; it does not wait for the server.
+func connect(ctx context.Context, dsn string, most int32) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL cannot be read as a DSN such as postgres://user:password@host:5432/phantom")
 	}
-	if config.MaxConns < minConnections {
-		config.MaxConns = minConnections
-	}
+	config.MaxConns = max(config.MaxConns, most)
 	config.ConnConfig.RuntimeParams["application_name"] = "phantom-worker"
 	return pgxpool.NewWithConfig(ctx, config)
 }
-
-// minConnections is what all roles in one process may need at once: five a projection, two a tail, and
-// room for requests.
-const minConnections = 40

@@ -12,6 +12,7 @@ import (
 
 	"phantom/eventstore"
 	"phantom/internal/config"
+	"phantom/migrations"
 )
 
 // The time that a process has to end: Temporal's activities save themselves first.
@@ -81,6 +82,9 @@ func roles() map[config.Role]func(context.Context, *parts) error {
 // databaseReady waits for PostgreSQL; a login or a schema that may not serve is an error for good.
 func (p *parts) databaseReady(ctx context.Context, role config.Role) error {
 	return p.until(ctx, role, "PostgreSQL", func(ctx context.Context) (bool, error) {
+		if err := migrations.Check(ctx, p.pool); err != nil {
+			return errors.Is(err, migrations.ErrBehind) || errors.Is(err, migrations.ErrAhead), err
+		}
 		err := eventstore.CheckRole(ctx, p.pool)
 		return errors.Is(err, eventstore.ErrRole) || errors.Is(err, eventstore.ErrSchema), err
 	})

@@ -76,9 +76,6 @@ func (p *parts) serverReady(ctx context.Context, role config.Role) error {
 
 // registerSearchAttributes is idempotent; what is there already stays.
 func (p *parts) registerSearchAttributes(ctx context.Context) error {
-	kinds := map[string]enums.IndexedValueType{
-		"Keyword": enums.INDEXED_VALUE_TYPE_KEYWORD, "Double": enums.INDEXED_VALUE_TYPE_DOUBLE,
-	}
 	known, err := p.temporal.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: p.namespace})
 	if err != nil {
 		return fmt.Errorf("list the search attributes of namespace %s: %w", p.namespace, err)
@@ -86,7 +83,7 @@ func (p *parts) registerSearchAttributes(ctx context.Context) error {
 	missing := map[string]enums.IndexedValueType{}
 	for name, kind := range workflows.SearchAttributes() {
 		if _, there := known.GetCustomAttributes()[name]; !there {
-			missing[name] = kinds[kind]
+			missing[name] = kind
 		}
 	}
 	if len(missing) == 0 {

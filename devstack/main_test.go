@@ -187,11 +187,14 @@ func (h *house) gone(state stack.State) {
 	}, 20*time.Second, 50*time.Millisecond, "a process of the stack is left")
 }
 
-// mentioned says whether any process names the folder in its arguments.
+// mentioned says whether any process names the folder in its arguments or works in it, as the server
+// processes of PostgreSQL do.
 func mentioned(folder string) bool {
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil && strings.Contains(string(text), folder) {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		arguments, _ := os.ReadFile(filepath.Join(process, "cmdline"))
+		place, _ := os.Readlink(filepath.Join(process, "cwd"))
+		if strings.Contains(string(arguments), folder) || strings.HasPrefix(place, folder) {
 			return true
 		}
 	}

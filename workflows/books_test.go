@@ -92,7 +92,7 @@ func (b *books) history() []string {
 
 func line(event domain.Event) string {
 	name := reflect.TypeOf(event).Name()
-	switch e := event.(type) { //nolint:exhaustive,gochecksumtype // the others say enough by their name
+	switch e := event.(type) {
 	case domain.TrainingFailed:
 		return name + " " + string(e.FailureReason)
 	case domain.TrainingProgressUpdated:

@@ -17,7 +17,7 @@ import (
 // test environment does not let a cancelled activity finish; cancels under way are in histories_test.go.
 func TestTrainModelIsCancelledInEveryStage(t *testing.T) {
 	t.Parallel()
-	evaluated := with(trained, "CandidateEvaluated passed=true")
+	evaluated := with(trained(), "CandidateEvaluated passed=true")
 	for _, test := range []struct {
 		stage  string
 		hold   func(st *stage)
@@ -40,11 +40,11 @@ func TestTrainModelIsCancelledInEveryStage(t *testing.T) {
 		},
 		{
 			stage: "complete", hold: func(st *stage) { st.books.fails("CompleteTraining", unreachable, 15) },
-			events: with(trained[:5], "TrainingFailed cancelled"), kills: true, undone: []string{"start", "train"},
+			events: with(trained()[:5], "TrainingFailed cancelled"), kills: true, undone: []string{"start", "train"},
 		},
 		{
 			stage: "evaluate", hold: func(st *stage) { st.books.fails("EvaluateCandidate", unreachable, 15) },
-			events: trained,
+			events: trained(),
 		},
 		{
 			stage: "approval", hold: func(*stage) {},
@@ -94,7 +94,7 @@ func TestTrainModelStopsTheJobBeforeItSaysSo(t *testing.T) {
 	_, err := st.play(trainDigits(nil))
 	require.True(t, temporal.IsCanceledError(err), "%v", err)
 	require.Equal(t, []training.Order{training.Kill}, st.trainer.given())
-	require.Equal(t, with(trained[:5], "TrainingFailed cancelled"), st.books.history())
+	require.Equal(t, with(trained()[:5], "TrainingFailed cancelled"), st.books.history())
 }
 
 func TestTrainModelCancelsItsDeployment(t *testing.T) {
@@ -110,6 +110,6 @@ func TestTrainModelCancelsItsDeployment(t *testing.T) {
 	_, err := st.play(trainDigits(input{"deploy": input{"target": "local"}}))
 	require.True(t, temporal.IsCanceledError(err), "%v", err)
 	require.True(t, asked, "the child was asked to cancel")
-	require.Equal(t, with(trained, "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history(),
+	require.Equal(t, with(trained(), "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history(),
 		"the version stays")
 }

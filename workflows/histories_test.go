@@ -36,7 +36,7 @@ func gated(threshold float64) input {
 }
 
 func scenarios() map[string]scenario {
-	evaluated := with(trained, "CandidateEvaluated passed=true")
+	evaluated := with(trained(), "CandidateEvaluated passed=true")
 	asked := with(evaluated, "ApprovalRequested")
 	held := make(map[string]chan struct{})
 	for _, name := range []string{"snapshot", "training"} {
@@ -47,7 +47,7 @@ func scenarios() map[string]scenario {
 			input: gated(0.95), outcome: "registered", events: with(evaluated, "ModelVersionCreated 1"),
 		},
 		"gate_not_met": {
-			input: gated(0.99), outcome: "gate_not_met", events: with(trained, "CandidateEvaluated passed=false"),
+			input: gated(0.99), outcome: "gate_not_met", events: with(trained(), "CandidateEvaluated passed=false"),
 		},
 		"approved": {
 			input: input{"approval": input{}}, outcome: "registered",
@@ -73,7 +73,7 @@ func scenarios() map[string]scenario {
 		},
 		"trainer_failed": {
 			script: script{failure: "loss is NaN"}, outcome: "TrainingFailed",
-			events: with(trained[:5], "TrainingFailed failed"),
+			events: with(trained()[:5], "TrainingFailed failed"),
 		},
 		"bad_input": {
 			input: input{"data": input{}, "epochs": 3}, outcome: "InvalidInput", events: []string{},
@@ -98,7 +98,7 @@ func scenarios() map[string]scenario {
 				s.waitsFor(workflows.WaitingRetryStep)
 				s.cancel()
 			},
-			outcome: "canceled", events: with(trained[:5], "TrainingFailed cancelled"),
+			outcome: "canceled", events: with(trained()[:5], "TrainingFailed cancelled"),
 		},
 		"canceled_in_snapshot": {
 			prepare: func(sv *server) { sv.files.onHold = func() { close(held["snapshot"]) } },
@@ -114,7 +114,7 @@ func scenarios() map[string]scenario {
 				<-held["training"]
 				s.cancel()
 			},
-			outcome: "canceled", events: with(trained[:4], "TrainingFailed cancelled"),
+			outcome: "canceled", events: with(trained()[:4], "TrainingFailed cancelled"),
 		},
 		"canceled_in_approval": {
 			input: input{"approval": input{}}, outcome: "canceled",

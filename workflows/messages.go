@@ -162,7 +162,7 @@ func readMessage(action Action, raw converter.RawValue) (*message, error) {
 	case ActionRetryStep, ActionCancel:
 		var p RetryStep
 		err = decode(text, &p)
-		sender = Sender{p.By, p.Actor}
+		sender = Sender(p)
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -74,9 +75,7 @@ func trainDigits(more input) input {
 		"model_id": "digits", "data": input{"train": input{"uri": "examples/digits/digits.csv"}},
 		"create": input{"name": "Digits"},
 	}
-	for name, value := range more {
-		in[name] = value
-	}
+	maps.Copy(in, more)
 	return in
 }
 

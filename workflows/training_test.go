@@ -20,9 +20,12 @@ import (
 	"phantom/workflows"
 )
 
-var trained = []string{
-	"ModelCreated", "TrainingStarted", "TrainingProgressUpdated 1", "TrainingProgressUpdated 2",
-	"TrainingProgressUpdated 3", "TrainingCompleted",
+// trained is the history of a training of three epochs, up to its completion.
+func trained() []string {
+	return []string{
+		"ModelCreated", "TrainingStarted", "TrainingProgressUpdated 1", "TrainingProgressUpdated 2",
+		"TrainingProgressUpdated 3", "TrainingCompleted",
+	}
 }
 
 func with(before []string, more ...string) []string {
@@ -37,7 +40,7 @@ func TestTrainModelRegisters(t *testing.T) {
 		"requested_by": "nightly",
 	}))
 	require.NoError(t, err)
-	require.Equal(t, with(trained, "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history())
+	require.Equal(t, with(trained(), "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history())
 
 	recorded, version := last[domain.ModelVersionCreated](st.books)
 	require.Equal(t, workflows.TrainModelResult{
@@ -107,7 +110,7 @@ func TestTrainModelStopsAtAGate(t *testing.T) {
 			require.Equal(t, test.reason, result.Reason)
 			require.Empty(t, result.Version)
 			require.Equal(t, digest, result.ArtifactsLocation)
-			require.Equal(t, with(trained, "CandidateEvaluated passed=false"), st.books.history())
+			require.Equal(t, with(trained(), "CandidateEvaluated passed=false"), st.books.history())
 			require.Equal(t, workflows.StepSkipped, st.states()["register"])
 			require.Equal(t, workflows.StepSkipped, st.states()["deploy"])
 		})
@@ -127,7 +130,7 @@ func TestTrainModelIsApproved(t *testing.T) {
 	result, err := st.play(trainDigits(input{"approval": input{"timeout": "24h"}}))
 	require.NoError(t, err)
 	require.Equal(t, "registered", result.Outcome)
-	require.Equal(t, with(trained, "CandidateEvaluated passed=true", "ApprovalRequested",
+	require.Equal(t, with(trained(), "CandidateEvaluated passed=true", "ApprovalRequested",
 		"ApprovalDecided approved by on-call good", "ModelVersionCreated 1"), st.books.history())
 	recorded, decided := last[domain.ApprovalDecided](st.books)
 	require.Equal(t, domain.Actor{Subject: "on-call", Auth: domain.AuthTemporal, Verified: false}, decided.By)
@@ -153,7 +156,7 @@ func TestTrainModelIsRejected(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "rejected", result.Outcome)
 			require.Equal(t, "biased", result.Reason)
-			require.Equal(t, with(trained, "CandidateEvaluated passed=true", "ApprovalRequested",
+			require.Equal(t, with(trained(), "CandidateEvaluated passed=true", "ApprovalRequested",
 				"ApprovalDecided rejected by on-call biased"), st.books.history())
 		})
 	}
@@ -181,7 +184,7 @@ func TestTrainModelFailsWithItsTrainer(t *testing.T) {
 	kind, message, _ := refusal(t, err)
 	require.Equal(t, "TrainingFailed", kind)
 	require.Equal(t, "the training failed: loss is NaN at epoch 3", message)
-	require.Equal(t, with(trained[:5], "TrainingFailed failed"), st.books.history())
+	require.Equal(t, with(trained()[:5], "TrainingFailed failed"), st.books.history())
 	_, failed := last[domain.TrainingFailed](st.books)
 	require.Contains(t, failed.ErrorDetails, "loss is NaN at epoch 3")
 	status := st.status()
@@ -198,7 +201,7 @@ func TestTrainModelRecordsAnEndlessFailure(t *testing.T) {
 	_, err := st.play(trainDigits(nil))
 	kind, _, _ := refusal(t, err)
 	require.Equal(t, "TrainingFailed", kind)
-	require.Equal(t, with(trained[:5], "TrainingFailed failed"), st.books.history())
+	require.Equal(t, with(trained()[:5], "TrainingFailed failed"), st.books.history())
 }
 
 func TestTrainModelRefusesBadData(t *testing.T) {
@@ -240,7 +243,7 @@ func TestTrainModelRefusesToRegisterWhatIsNotThere(t *testing.T) {
 	_, err := st.play(trainDigits(nil))
 	kind, _, _ := refusal(t, err)
 	require.Equal(t, "NotFound", kind)
-	require.Equal(t, with(trained, "CandidateEvaluated passed=true"), st.books.history(), "what is complete stays so")
+	require.Equal(t, with(trained(), "CandidateEvaluated passed=true"), st.books.history(), "what is complete stays so")
 }
 
 // another is a training of the same model that somebody else started.
@@ -319,7 +322,7 @@ func TestTrainModelParksAndGoesOn(t *testing.T) {
 	result, err := st.play(trainDigits(nil))
 	require.NoError(t, err)
 	require.Equal(t, "registered", result.Outcome)
-	require.Equal(t, with(trained, "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history())
+	require.Equal(t, with(trained(), "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history())
 	require.NoError(t, retried.rejected)
 	require.True(t, retried.done)
 	require.Nil(t, st.status().LastError)
@@ -338,7 +341,7 @@ func TestTrainModelFindsWhatAnEarlierTryDid(t *testing.T) {
 	result, err := st.play(trainDigits(nil))
 	require.NoError(t, err)
 	require.Equal(t, "registered", result.Outcome)
-	require.Equal(t, with(trained, "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history())
+	require.Equal(t, with(trained(), "CandidateEvaluated passed=true", "ModelVersionCreated 1"), st.books.history())
 	completed, _ := last[domain.TrainingCompleted](st.books)
 	require.Equal(t, sagaID+"/default-test-run-id/complete/1", completed.Metadata.CommandID)
 	require.Equal(t, 2, st.status().Steps[3].Attempt)

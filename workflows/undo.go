@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/workflow"
 
 	"phantom/activities"
@@ -35,8 +37,7 @@ func (s *saga) compensate(ctx workflow.Context, cause error) {
 		return
 	}
 	s.enter(ctx, StageCompensating)
-	for i := len(s.undos) - 1; i >= 0; i-- {
-		u := s.undos[i]
+	for _, u := range slices.Backward(s.undos) {
 		if u.retired {
 			continue
 		}

@@ -58,7 +58,7 @@ func WriteFile(path string, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(file.Name()) //nolint:errcheck // After the rename it is gone, before it is only litter.
+	defer os.Remove(file.Name()) // After the rename it is gone, before it is only litter.
 	_, err = file.Write(body)
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {

@@ -69,6 +69,17 @@ func (t *table) set(tenant domain.Tenant, model domain.ModelID, target domain.Ta
 	t.routes[key] = route
 }
 
+// behind are the cursors of the tenants whose log goes on after them.
+func (t *table) behind(heads map[domain.Tenant]int64) map[domain.Tenant]int64 {
+	cursors := map[domain.Tenant]int64{}
+	for tenant, head := range heads {
+		if cursor := t.cursors[tenant]; head > cursor {
+			cursors[tenant] = cursor
+		}
+	}
+	return cursors
+}
+
 // forget drops what is known of tenants whose log ends before their cursor: it is the log of another
 // database, or of an older backup, and is folded from its beginning.
 func (t *table) forget(heads map[domain.Tenant]int64) (next *table, forgotten []domain.Tenant) {

@@ -100,32 +100,19 @@ func (f *follower) catchUp(ctx context.Context) (held, err error) {
 			return nil, err
 		}
 	}
-	stuck := map[domain.Tenant]bool{}
-	for {
-		cursors := map[domain.Tenant]int64{}
-		for tenant, head := range heads {
-			if cursor := g.routes.Load().cursors[tenant]; head > cursor && !stuck[tenant] {
-				cursors[tenant] = cursor
-			}
-		}
-		if len(cursors) == 0 {
-			break
-		}
+	for cursors := g.routes.Load().behind(heads); len(cursors) > 0; cursors = g.routes.Load().behind(heads) {
 		pages, err := g.params.Feed.ReadAfter(ctx, cursors, routeEvents(), pageEvents)
 		if err != nil {
 			return held, err
 		}
-		if len(pages) == 0 {
-			break
-		}
+		read := map[domain.Tenant]bool{}
 		for _, page := range pages {
-			if page.Err != nil || page.Through <= cursors[page.Tenant] {
-				stuck[page.Tenant] = true
-			}
+			read[page.Tenant] = page.Err == nil && page.Through > cursors[page.Tenant]
 			if page.Err != nil {
 				held = fmt.Errorf("the routes of tenant %s are held at position %d: %w", page.Tenant, page.Through, page.Err)
 			}
 		}
+		maps.DeleteFunc(heads, func(tenant domain.Tenant, _ int64) bool { return !read[tenant] })
 		if err := f.take(pages); err != nil {
 			return held, err
 		}

@@ -57,7 +57,7 @@ func once(ctx context.Context, client *http.Client, method, address string, body
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // It was read to its end, or is of no use.
+	defer response.Body.Close() // It was read to its end, or is of no use.
 	var answer bytes.Buffer
 	if response.ContentLength > 0 && response.ContentLength <= maxAnswer {
 		answer.Grow(int(response.ContentLength) + bytes.MinRead)

@@ -152,17 +152,17 @@ func TestTroubleOfATargetIsTheVersionsOutcome(t *testing.T) {
 		"internal": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "Traceback (most recent call last): secret.py", http.StatusInternalServerError)
 		}, http.StatusBadGateway, "internal"},
-		"unavailable": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503, "unavailable"},
-		"not there":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 503, "unavailable"},
-		"its timeout": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(504) }, 504, "timeout"},
-		"too large":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(413) }, 413, "bad_request"},
+		"unavailable": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, 503, "unavailable"},
+		"not there":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, 503, "unavailable"},
+		"its timeout": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGatewayTimeout) }, 504, "timeout"},
+		"too large":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) }, 413, "bad_request"},
 		"nonsense":    {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, 502, "internal"},
 		"other rows": {func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"outputs":[{"name":"label","shape":[9],"data":[]}]}`)
 		}, 502, "internal"},
 		"breaks off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "9")
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 		}, 503, "unavailable"},
 		"our deadline": {func(_ http.ResponseWriter, r *http.Request) {
 			if _, err := io.Copy(io.Discard, r.Body); err == nil { // only then the server sees a hang-up

@@ -205,11 +205,11 @@ type house struct {
 }
 
 // build starts a gateway that follows its world until the test ends.
-func build(t testing.TB, w *world, targets map[domain.Target]string, change ...func(*gateway.Params)) *house {
-	t.Helper()
-	h := &house{world: w, client: servingtest.Client(t), metrics: prometheus.NewRegistry()}
+func build(tb testing.TB, w *world, targets map[domain.Target]string, change ...func(*gateway.Params)) *house {
+	tb.Helper()
+	h := &house{world: w, client: servingtest.Client(tb), metrics: prometheus.NewRegistry()}
 	params := gateway.Params{
-		Name: "g1", RouteFile: filepath.Join(t.TempDir(), "routes.json"), Targets: targets, Identify: identify,
+		Name: "g1", RouteFile: filepath.Join(tb.TempDir(), "routes.json"), Targets: targets, Identify: identify,
 		Feed: w, Followers: w, Recorder: w, Metrics: h.metrics,
 		Sweep: 10 * time.Millisecond, Beat: time.Millisecond, BatchWait: time.Millisecond,
 	}
@@ -218,23 +218,23 @@ func build(t testing.TB, w *world, targets map[domain.Target]string, change ...f
 	}
 	h.file = params.RouteFile
 	made, err := gateway.New(params)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	h.gateway = made
 	front := httptest.NewServer(made.Handler())
 	h.url = front.URL
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	followed := make(chan error, 1)
 	go func() { followed <- made.Follow(ctx) }()
 	h.stop = sync.OnceFunc(func() {
 		front.Close()
 		cancel()
-		require.NoError(t, <-followed)
+		require.NoError(tb, <-followed)
 		ctx, cancel := context.WithTimeout(context.Background(), servingtest.Patience)
 		defer cancel()
-		//nolint:errcheck // A test that loses rows looks at it itself.
+		// A test that loses rows looks at it itself.
 		_ = made.Close(ctx)
 	})
-	t.Cleanup(h.stop)
+	tb.Cleanup(h.stop)
 	return h
 }
 
@@ -250,48 +250,48 @@ func identify(r *http.Request) (domain.Tenant, domain.Actor, error) {
 }
 
 // await waits until the gateway has acknowledged the position.
-func (h *house) await(t testing.TB, tenant domain.Tenant, position int64) {
-	t.Helper()
-	require.Eventually(t, func() bool { return h.acked(tenant) >= position }, servingtest.Patience, time.Millisecond)
+func (h *house) await(tb testing.TB, tenant domain.Tenant, position int64) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return h.acked(tenant) >= position }, servingtest.Patience, time.Millisecond)
 }
 
 // deploy lets a version take all traffic of the model and waits until it does.
-func (h *house) deploy(t testing.TB, model domain.ModelID, version domain.Version, config string) {
-	t.Helper()
+func (h *house) deploy(tb testing.TB, model domain.ModelID, version domain.Version, config string) {
+	tb.Helper()
 	event := domain.ModelDeployed{Version: version, DeploymentTarget: "local"}
 	if config != "" {
 		event.DeploymentConfig = json.RawMessage(config)
 	}
-	h.await(t, domain.DefaultTenant, h.happen(domain.DefaultTenant, model, event))
+	h.await(tb, domain.DefaultTenant, h.happen(domain.DefaultTenant, model, event))
 }
 
-func (h *house) shift(t testing.TB, model domain.ModelID, weights domain.Traffic) {
-	t.Helper()
-	h.await(t, domain.DefaultTenant, h.happen(domain.DefaultTenant, model, domain.TrafficShifted{Target: "local", Weights: weights}))
+func (h *house) shift(tb testing.TB, model domain.ModelID, weights domain.Traffic) {
+	tb.Helper()
+	h.await(tb, domain.DefaultTenant, h.happen(domain.DefaultTenant, model, domain.TrafficShifted{Target: "local", Weights: weights}))
 }
 
-func (h *house) infer(t testing.TB, model string, body []byte, headers ...string) servingtest.Answer {
-	t.Helper()
-	return servingtest.Call(t, h.client, http.MethodPost, h.url+"/v2/models/"+model+"/infer", body, headers...)
+func (h *house) infer(tb testing.TB, model string, body []byte, headers ...string) servingtest.Answer {
+	tb.Helper()
+	return servingtest.Call(tb, h.client, http.MethodPost, h.url+"/v2/models/"+model+"/infer", body, headers...)
 }
 
-func (h *house) get(t testing.TB, path string, headers ...string) servingtest.Answer {
-	t.Helper()
-	return servingtest.Call(t, h.client, http.MethodGet, h.url+path, nil, headers...)
+func (h *house) get(tb testing.TB, path string, headers ...string) servingtest.Answer {
+	tb.Helper()
+	return servingtest.Call(tb, h.client, http.MethodGet, h.url+path, nil, headers...)
 }
 
 // logged waits for as many rows of the default tenant.
-func (h *house) logged(t testing.TB, rows int) []domain.InferenceMade {
-	t.Helper()
-	require.Eventually(t, func() bool { return len(h.rows(domain.DefaultTenant)) >= rows }, servingtest.Patience, time.Millisecond)
+func (h *house) logged(tb testing.TB, rows int) []domain.InferenceMade {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return len(h.rows(domain.DefaultTenant)) >= rows }, servingtest.Patience, time.Millisecond)
 	return h.rows(domain.DefaultTenant)
 }
 
 // count sums a metric over the label values that are given.
-func (h *house) count(t testing.TB, name string, labels map[string]string) float64 {
-	t.Helper()
+func (h *house) count(tb testing.TB, name string, labels map[string]string) float64 {
+	tb.Helper()
 	families, err := h.metrics.Gather()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var sum float64
 	for _, family := range families {
 		if family.GetName() != name {
@@ -310,43 +310,43 @@ func (h *house) count(t testing.TB, name string, labels map[string]string) float
 	return sum
 }
 
-func (h *house) dropped(t testing.TB, tenant domain.Tenant) float64 {
-	t.Helper()
-	return h.count(t, "phantom_gateway_log_rows_total", map[string]string{"tenant": string(tenant), "fate": "dropped"})
+func (h *house) dropped(tb testing.TB, tenant domain.Tenant) float64 {
+	tb.Helper()
+	return h.count(tb, "phantom_gateway_log_rows_total", map[string]string{"tenant": string(tenant), "fate": "dropped"})
 }
 
 // local starts a model server and loads versions of "insects" into it, for the tenants.
-func local(t testing.TB, bundle string, versions []domain.Version, tenants ...domain.Tenant) map[domain.Target]string {
-	t.Helper()
-	repository := t.TempDir()
-	address := servingtest.ModelServer(t, repository, modelserver.Params{MaxBatch: 4})
+func local(tb testing.TB, bundle string, versions []domain.Version, tenants ...domain.Tenant) map[domain.Target]string {
+	tb.Helper()
+	repository := tb.TempDir()
+	address := servingtest.ModelServer(tb, repository, modelserver.Params{MaxBatch: 4})
 	driver, err := target.New(target.Config{Name: "local", URL: address, Repository: repository})
-	require.NoError(t, err)
-	t.Cleanup(driver.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(driver.Close)
 	for _, tenant := range append(tenants, domain.DefaultTenant) {
 		for _, version := range versions {
 			name := oip.ServedName(tenant, "insects", version)
-			require.NoError(t, driver.Load(t.Context(), name, servingtest.Bundle(t, bundle)))
+			require.NoError(tb, driver.Load(tb.Context(), name, servingtest.Bundle(tb, bundle)))
 		}
 	}
 	return map[domain.Target]string{"local": address}
 }
 
 // rows is a request of n golden rows of the mlp.
-func rows(t testing.TB, id string, n int) []byte {
-	t.Helper()
-	golden := servingtest.Golden(t, servingtest.Bundle(t, "mlp"))
+func rows(tb testing.TB, id string, n int) []byte {
+	tb.Helper()
+	golden := servingtest.Golden(tb, servingtest.Bundle(tb, "mlp"))
 	var inputs [][]float32
 	for i := range n {
 		inputs = append(inputs, golden.Inputs[i%len(golden.Inputs)])
 	}
-	return servingtest.Request(t, id, inputs)
+	return servingtest.Request(tb, id, inputs)
 }
 
-func refusal(t testing.TB, answer servingtest.Answer) string {
-	t.Helper()
+func refusal(tb testing.TB, answer servingtest.Answer) string {
+	tb.Helper()
 	var body map[string]string
-	require.NoError(t, json.Unmarshal(answer.Body, &body), string(answer.Body))
-	require.NotEmpty(t, body["error"])
+	require.NoError(tb, json.Unmarshal(answer.Body, &body), string(answer.Body))
+	require.NotEmpty(tb, body["error"])
 	return body["error"]
 }

@@ -28,7 +28,7 @@ func (g *Gateway) record(ctx context.Context, made *inference, events []domain.I
 		g.counts.logged.WithLabelValues(string(made.tenant), fateRecorded).Add(float64(len(events)))
 	case LogAsync, LogSample:
 		if made.sampled {
-			g.log.add(made.tenant, events, made.at)
+			g.log.add(made.tenant, events, made.at) //nolint:contextcheck // A row outlives its request.
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestARouteKeySticksAndGrowthMovesKeysOneWayOnly(t *testing.T) {
 	h.deploy(t, "insects", "9", "")
 	body := rows(t, "", 1)
 	answers := func(key int) string {
-		answer := h.infer(t, "insects", body, "Phantom-Route-Key", fmt.Sprint(key))
+		answer := h.infer(t, "insects", body, "Phantom-Route-Key", strconv.Itoa(key))
 		return servingtest.Response(t, answer).ModelVersion
 	}
 	const keys = 150

@@ -94,7 +94,7 @@ func admitGraph(model *onnx.Model) error {
 			}
 			// The engine reads beta from alpha, and so computes another function without a word.
 			if node.OpType == "Gemm" && (attribute.Name == "alpha" || attribute.Name == "beta") && attribute.F != 1 {
-				return fmt.Errorf("Gemm with %s = %g is not supported, only 1", attribute.Name, attribute.F)
+				return fmt.Errorf("operator Gemm with %s = %g is not supported, only 1", attribute.Name, attribute.F)
 			}
 		}
 		for _, output := range node.Output {

@@ -88,7 +88,7 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // Nothing was written.
+	defer file.Close() // Nothing was written.
 	var body bytes.Buffer
 	if _, err := io.Copy(&body, io.LimitReader(file, maxFile+1)); err != nil {
 		return nil, err

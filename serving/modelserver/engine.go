@@ -110,7 +110,7 @@ func (e *engine) piece(values []float32, rows int, outputs [][]float32) error {
 		copy(padded, values)
 	}
 	input := tensors.FromFlatDataAndDimensions(padded, append([]int{batch}, e.input...)...)
-	defer input.FinalizeAll() //nolint:errcheck // It only hands the memory back.
+	defer func() { _ = input.FinalizeAll() }() // It only hands the memory back.
 	results, err := e.exec.Exec(input)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (e *engine) piece(values []float32, rows int, outputs [][]float32) error {
 				outputs[i] = append(outputs[i], flat[:rows*e.rowOut[i]]...)
 			}
 		})
-		//nolint:errcheck // It only hands the memory back.
+		// It only hands the memory back.
 		_ = result.FinalizeAll()
 		if err != nil {
 			return err
@@ -135,7 +135,7 @@ func (e *engine) piece(values []float32, rows int, outputs [][]float32) error {
 
 // free gives the memory back; nothing may run any more.
 func (e *engine) free() {
-	//nolint:errcheck // A panic here says only that the memory is gone already.
+	// A panic here says only that the memory is gone already.
 	_ = caught(func() error {
 		e.exec.Finalize()
 		e.weights.Finalize()

@@ -130,7 +130,7 @@ func classify(labels []string, probabilities []float32) []oip.Tensor {
 		}
 		names[row], confidences[row] = labels[best], classes[best]
 	}
-	//nolint:errcheck,errchkjson // A list of strings always has a JSON form.
+	// A list of strings always has a JSON form.
 	text, _ := json.Marshal(names)
 	numbers, _ := oip.FloatData(confidences) // finite: they were looked at as an output
 	shape := []int64{int64(rows)}

@@ -23,45 +23,45 @@ type house struct {
 	client     *http.Client
 }
 
-func build(t testing.TB, params modelserver.Params) *house {
-	t.Helper()
-	repository := t.TempDir()
-	return &house{repository, servingtest.ModelServer(t, repository, params), servingtest.Client(t)}
+func build(tb testing.TB, params modelserver.Params) *house {
+	tb.Helper()
+	repository := tb.TempDir()
+	return &house{repository, servingtest.ModelServer(tb, repository, params), servingtest.Client(tb)}
 }
 
-func (h *house) get(t testing.TB, path string) servingtest.Answer {
-	t.Helper()
-	return servingtest.Call(t, h.client, http.MethodGet, h.url+path, nil)
+func (h *house) get(tb testing.TB, path string) servingtest.Answer {
+	tb.Helper()
+	return servingtest.Call(tb, h.client, http.MethodGet, h.url+path, nil)
 }
 
-func (h *house) post(t testing.TB, path string, body []byte) servingtest.Answer {
-	t.Helper()
-	return servingtest.Call(t, h.client, http.MethodPost, h.url+path, body)
+func (h *house) post(tb testing.TB, path string, body []byte) servingtest.Answer {
+	tb.Helper()
+	return servingtest.Call(tb, h.client, http.MethodPost, h.url+path, body)
 }
 
-func (h *house) load(t testing.TB, name string, files []artifact.File) servingtest.Answer {
-	t.Helper()
-	servingtest.Put(t, h.repository, name, files)
-	return h.post(t, "/v2/repository/models/"+name+"/load", nil)
+func (h *house) load(tb testing.TB, name string, files []artifact.File) servingtest.Answer {
+	tb.Helper()
+	servingtest.Put(tb, h.repository, name, files)
+	return h.post(tb, "/v2/repository/models/"+name+"/load", nil)
 }
 
-func (h *house) index(t testing.TB) []oip.RepositoryModel {
-	t.Helper()
-	answer := h.post(t, "/v2/repository/index", []byte("{}"))
-	require.Equal(t, http.StatusOK, answer.Status)
+func (h *house) index(tb testing.TB) []oip.RepositoryModel {
+	tb.Helper()
+	answer := h.post(tb, "/v2/repository/index", []byte("{}"))
+	require.Equal(tb, http.StatusOK, answer.Status)
 	var models []oip.RepositoryModel
-	require.NoError(t, json.Unmarshal(answer.Body, &models))
+	require.NoError(tb, json.Unmarshal(answer.Body, &models))
 	return models
 }
 
 // refusal reads the message of an error answer and checks its form.
-func refusal(t testing.TB, answer servingtest.Answer) string {
-	t.Helper()
+func refusal(tb testing.TB, answer servingtest.Answer) string {
+	tb.Helper()
 	var body map[string]string
-	require.NoError(t, json.Unmarshal(answer.Body, &body), string(answer.Body))
-	require.Len(t, body, 1)
-	require.NotEmpty(t, body["error"])
-	require.NotContains(t, body["error"], "goroutine")
-	require.NotContains(t, body["error"], ".go:")
+	require.NoError(tb, json.Unmarshal(answer.Body, &body), string(answer.Body))
+	require.Len(tb, body, 1)
+	require.NotEmpty(tb, body["error"])
+	require.NotContains(tb, body["error"], "goroutine")
+	require.NotContains(tb, body["error"], ".go:")
 	return body["error"]
 }

@@ -43,7 +43,7 @@ func WriteJSON(w http.ResponseWriter, status int, body any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	//nolint:errcheck // The client is gone; nobody is left to tell.
+	// The client is gone; nobody is left to tell.
 	_, _ = w.Write(text)
 }
 
@@ -107,8 +107,7 @@ func explain(body []byte, err error) error {
 			return Errorf(http.StatusBadRequest, "input %q: %s is not a finite number", names[len(names)-1][1], word)
 		}
 	}
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return Errorf(http.StatusBadRequest, "%s: a JSON %s does not belong here", wrong.Field, wrong.Value)
 	}
 	return Errorf(http.StatusBadRequest, "the request is not JSON: %s", err)

@@ -123,7 +123,7 @@ func Call(tb testing.TB, client *http.Client, method, url string, body []byte, h
 	}
 	response, err := client.Do(request)
 	require.NoError(tb, err)
-	defer response.Body.Close() //nolint:errcheck // It was read to its end.
+	defer response.Body.Close() // It was read to its end.
 	text, err := io.ReadAll(response.Body)
 	require.NoError(tb, err)
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: text}

@@ -44,7 +44,7 @@ func (t *Target) call(ctx context.Context, method, path string, body, result any
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // It was read, or nobody wants it.
+	defer response.Body.Close() // It was read, or nobody wants it.
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("%w: the answer broke off: %w", ErrUnavailable, err)

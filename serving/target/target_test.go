@@ -1,7 +1,6 @@
 package target_test
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -160,7 +159,7 @@ func TestAConfigurationThatCannotWorkNamesItsField(t *testing.T) {
 	} {
 		_, err := target.New(config)
 		var invalid *domain.InvalidInput
-		require.True(t, errors.As(err, &invalid), field)
+		require.ErrorAs(t, err, &invalid, field)
 		require.Equal(t, field, invalid.Field)
 	}
 }

@@ -218,7 +218,7 @@ func checkHeader(header []string, label string) (int, error) {
 			return 0, refuse(fmt.Sprintf("header: column %d has no name", i+1))
 		}
 		if seen[name] {
-			return 0, refuse(fmt.Sprintf("header: two columns are called %s", name))
+			return 0, refuse("header: two columns are called " + name)
 		}
 		seen[name] = true
 		if name == label {

@@ -1,7 +1,6 @@
 package training_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -197,5 +196,6 @@ func heldOutRows(t *testing.T, body string) map[string]bool {
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
-	return copy(p, bytes.Repeat([]byte("1,2,3,4,5,6,7\n"), len(p)/14+1)), nil
+	clear(p)
+	return len(p), nil
 }

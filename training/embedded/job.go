@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -141,7 +142,7 @@ func (j *job) save(s *state) error { return j.folder.save(s.encode(fingerprint(j
 func (j *job) publish(s *state, p point) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.board.points, j.board.checkpoint = s.points[:len(s.points):len(s.points)], s.epoch
+	j.board.points, j.board.checkpoint = slices.Clip(s.points), s.epoch
 	j.say("epoch %d/%d loss %.6f accuracy %.4f val_accuracy %.4f", p.epoch, j.board.epochs, p.loss, p.accuracy, p.validation)
 	j.tell()
 }

@@ -72,7 +72,7 @@ func (l *learner) batch() (last bool) {
 	clear(l.gradient)
 	l.net.backward(l.work, l.slopes)
 	l.state.step++
-	l.adam()
+	l.descend()
 	l.state.batch++
 	return from+size >= len(l.order)
 }
@@ -91,15 +91,11 @@ func (l *learner) judge(scores []float32, class int, errs []float32, rows float3
 	errs[class] -= 1 / rows
 }
 
-func (l *learner) adam() {
+// descend moves the weights by the gradient.
+func (l *learner) descend() {
 	step := float64(l.state.step)
 	rate := float32(l.task.params.LearningRate * math.Sqrt(1-math.Pow(beta2, step)) / (1 - math.Pow(beta1, step)))
-	w, m, v := l.state.weights, l.state.first, l.state.second
-	for i, g := range l.gradient {
-		m[i] = float32(beta1*m[i]) + float32((1-beta1)*g)
-		v[i] = float32(beta2*v[i]) + float32(float32((1-beta2)*g)*g)
-		w[i] -= float32(rate * (m[i] / (float32(math.Sqrt(float64(v[i]))) + epsilon)))
-	}
+	adam(rate, l.state.weights, l.state.first, l.state.second, l.gradient)
 	if l.task.params.WeightDecay == 0 {
 		return
 	}
@@ -120,7 +116,7 @@ func (l *learner) closeEpoch() (point, error) {
 		epoch: s.epoch + 1, step: s.step, loss: s.loss / rows, accuracy: float64(s.correct) / rows,
 		validation: accuracy(l.net, l.heldOut),
 	}
-	if !finite(p.loss) || p.loss > hopeless || !allFinite(s.weights, s.first, s.second) {
+	if !finite(p.loss) || p.loss > hopeless || !allFinite(s.weights) || !allFinite(s.second) {
 		return point{}, fmt.Errorf("epoch %d: %w", p.epoch, errDiverged)
 	}
 	s.epoch, s.batch, s.loss, s.correct = p.epoch, 0, 0, 0
@@ -130,14 +126,3 @@ func (l *learner) closeEpoch() (point, error) {
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
-
-func allFinite(vectors ...[]float32) bool {
-	for _, vector := range vectors {
-		for _, v := range vector {
-			if v-v != 0 { // of the 32-bit numbers, just NaN and the infinities
-				return false
-			}
-		}
-	}
-	return true
-}

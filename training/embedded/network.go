@@ -3,6 +3,7 @@ package embedded
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // layer is a view of its part of the parameters. The weights of output o are w[o*in : (o+1)*in].
@@ -84,7 +85,9 @@ func (n network) forward(s *scratch) [][]float32 {
 	for i, l := range n {
 		l.forward(s.values[i][:rows], s.values[i+1][:rows])
 		if i < len(n)-1 {
-			relu(s.values[i+1][:rows])
+			for _, row := range s.values[i+1][:rows] {
+				relu(row)
+			}
 		}
 	}
 	return s.values[len(n)][:rows]
@@ -107,20 +110,16 @@ func (l layer) forward(x, z [][]float32) {
 // backward turns the errors at the last layer into the gradient of all parameters, which it adds to.
 func (n network) backward(s *scratch, gradient network) {
 	rows := len(s.values[0])
-	for i := len(n) - 1; i >= 0; i-- {
+	for i, l := range slices.Backward(n) {
 		dz := s.errors[i+1][:rows]
 		gradient[i].accumulate(s.values[i][:rows], dz)
 		if i == 0 {
 			return
 		}
 		dx := s.errors[i][:rows]
-		n[i].propagate(dz, dx)
+		l.propagate(dz, dx)
 		for r, row := range s.values[i][:rows] {
-			for j, v := range row {
-				if v <= 0 {
-					dx[r][j] = 0
-				}
-			}
+			mask(dx[r], row)
 		}
 	}
 }
@@ -158,16 +157,6 @@ func (l layer) propagate(dz, dx [][]float32) {
 		}
 		for ; o < l.out; o++ {
 			axpy(dx[s], d[o], l.w[o*l.in:(o+1)*l.in])
-		}
-	}
-}
-
-func relu(m [][]float32) {
-	for _, row := range m {
-		for i, v := range row {
-			if v < 0 {
-				row[i] = 0
-			}
 		}
 	}
 }

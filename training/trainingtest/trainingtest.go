@@ -9,6 +9,7 @@ package trainingtest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,10 +91,9 @@ func follow(
 	for {
 		seen, err := trainer.Observe(ctx, h, from)
 		require.NoError(t, err)
-		points, logs := append(all.Points, seen.Points...), append(all.Logs, seen.Logs...)
-		all = seen
-		all.Points, all.Logs = points, logs
 		from = seen.Cursor
+		seen.Points, seen.Logs = slices.Concat(all.Points, seen.Points), slices.Concat(all.Logs, seen.Logs)
+		all = seen
 		if enough(all) {
 			return all
 		}

@@ -139,6 +139,7 @@ type told struct {
 	mu        sync.Mutex
 	says      []training.Observation
 	onObserve func()
+	slow      int // how many observations do not come in time
 	invalid   error
 	signalErr error
 	orders    []training.Order
@@ -153,9 +154,14 @@ func (t *told) Submit(_ context.Context, key string, _ training.Spec) (training.
 	return training.Handle(key), t.invalid
 }
 
-func (t *told) Observe(context.Context, training.Handle, training.Cursor) (training.Observation, error) {
+func (t *told) Observe(ctx context.Context, _ training.Handle, _ training.Cursor) (training.Observation, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.slow > 0 {
+		t.slow--
+		<-ctx.Done()
+		return training.Observation{}, ctx.Err()
+	}
 	if t.onObserve != nil {
 		t.onObserve()
 	}

@@ -157,11 +157,14 @@ func (w *watch) submit(ctx context.Context) (err error) {
 }
 
 func (w *watch) observe(ctx context.Context) (training.Observation, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	limited, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	seen, err := w.trainer.Trainer.Observe(ctx, w.handle, w.cursor)
-	if err == nil {
+	seen, err := w.trainer.Trainer.Observe(limited, w.handle, w.cursor)
+	switch {
+	case err == nil && seen.State != training.Unknown:
 		w.cursor = seen.Cursor
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return training.Observation{State: training.Unknown}, nil
 	}
 	return seen, Refusal(err)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
@@ -78,6 +79,18 @@ func TestRunTrainerOutlivesAnUnknownState(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, s.trainer.submitted)
 	require.Empty(t, s.trainer.orders)
+}
+
+// A trainer that is slow to answer is one that nothing is known of.
+func TestRunTrainerOutlivesASlowAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, epoch(training.Succeeded, 1, 1, 0.9)).running()
+		s.trainer.slow = 2
+		_, err := s.run(origin("saga/run/train/1"))
+		require.NoError(t, err)
+		require.Equal(t, 3, s.trainer.submitted)
+	})
 }
 
 func TestRunTrainerRetriesAJobThatStandsStill(t *testing.T) {

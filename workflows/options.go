@@ -72,7 +72,7 @@ func activityOptions(c class, queue, summary string, attempts int32) workflow.Ac
 		retry.MaximumInterval = 30 * time.Second
 	case attached:
 		options.StartToCloseTimeout = 365 * 24 * time.Hour
-		options.HeartbeatTimeout = 30 * time.Second
+		options.HeartbeatTimeout = 2 * heartbeat
 		retry.MaximumInterval = 30 * time.Second
 	}
 	if attempts > 0 && c != compensate && c != attached {

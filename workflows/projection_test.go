@@ -69,6 +69,7 @@ func TestProjectionRunnerShowsHowFarTheLoopIs(t *testing.T) {
 	s.cancel()
 	var canceled *temporal.CanceledError
 	require.ErrorAs(t, s.Get(t.Context(), nil), &canceled)
+	s.keepHistory("ProjectionRunner_canceled")
 }
 
 func TestProjectionRunnerRefusesWhatIsNotThere(t *testing.T) {

@@ -3,6 +3,7 @@ package mainjob
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -69,7 +70,7 @@ func (j *job) compareDigests(ctx context.Context) error {
 	j.panel.line("killed training      %s", j.report.Digests.Killed)
 	j.panel.line("undisturbed training %s", j.report.Digests.Undisturbed)
 	if j.report.Digests.Killed != j.report.Digests.Undisturbed {
-		return fmt.Errorf("the killed training left another artifact than the undisturbed one")
+		return errors.New("the killed training left another artifact than the undisturbed one")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package mainjob
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -92,7 +93,7 @@ func verifyEpochs(log []event, t TrainingReport) error {
 		next++
 	}
 	if next == 1 {
-		return fmt.Errorf("no epoch was recorded")
+		return errors.New("no epoch was recorded")
 	}
 	return nil
 }

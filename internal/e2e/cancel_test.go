@@ -29,44 +29,40 @@ func TestATrainingIsCancelledInEachStage(t *testing.T) {
 	p.createModel()
 	before, history := p.state(), p.events(model)
 
-	t.Run("start", func(t *testing.T) { //nolint:paralleltest // one worker, one stage after the other
-		p.t = t
-		release := p.holdLog()
-		id := p.train(patient())
-		p.blocked()
-		require.Equal(t, history, p.events(model), "nothing has begun")
-		p.cancel(id)
-		release()
-		p.undone(id, before, history)
-	})
+	t.Log("stage start")
+	release := p.holdLog()
+	id := p.train(patient())
+	p.blocked()
+	require.Equal(t, history, p.events(model), "nothing has begun")
+	p.cancel(id)
+	release()
+	p.undone(id, before, history)
+
+	t.Log("stage train")
 	history = p.events(model)
-	t.Run("train", func(t *testing.T) { //nolint:paralleltest // as above
-		p.t = t
-		id := p.train(patient())
-		p.eventually("an epoch is recorded", func() bool { return countOf(p.events(model)[len(history):], "TrainingProgressUpdated") > 0 })
-		p.cancel(id)
-		p.undone(id, before, history)
-		own := p.events(model)[len(history):]
-		require.Equal(t, 1, countOf(own, "TrainingStarted"))
-		require.Equal(t, 1, countOf(own, "TrainingFailed"))
-		require.Zero(t, countOf(own, "TrainingCompleted"))
+	id = p.train(patient())
+	p.eventually("an epoch is recorded", func() bool {
+		return countOf(p.events(model)[len(history):], "TrainingProgressUpdated") > 0
 	})
+	p.cancel(id)
+	p.undone(id, before, history)
+	own := p.events(model)[len(history):]
+	require.Equal(t, 1, countOf(own, "TrainingStarted"))
+	require.Equal(t, 1, countOf(own, "TrainingFailed"))
+	require.Zero(t, countOf(own, "TrainingCompleted"))
+
+	t.Log("stage approval")
 	history = p.events(model)
-	t.Run("approval", func(t *testing.T) { //nolint:paralleltest // as above
-		p.t = t
-		id := p.train(with(quick(1), map[string]any{"approval": map[string]any{"timeout": "1h"}}))
-		p.eventually("the saga waits for approval", func() bool { return p.saga(id).Status.WaitingFor == "approval" })
-		p.cancel(id)
-		s := p.ended(id)
-		require.Equal(t, "canceled", s.State)
-		own := p.events(model)[len(history):]
-		require.Equal(t, 1, countOf(own, "TrainingCompleted"), "the job was complete: nothing of it is undone")
-		require.Equal(t, 1, countOf(own, "ApprovalRequested"))
-		require.Equal(t, 1, countOf(own, "ApprovalDecided"), "the question is withdrawn")
-		require.Zero(t, countOf(own, "ModelVersionCreated"))
-		require.Equal(t, "trained", p.state().Status)
-	})
-	p.t = t
+	id = p.train(with(quick(1), map[string]any{"approval": map[string]any{"timeout": "1h"}}))
+	p.eventually("the saga waits for approval", func() bool { return p.saga(id).Status.WaitingFor == "approval" })
+	p.cancel(id)
+	require.Equal(t, "canceled", p.ended(id).State)
+	own = p.events(model)[len(history):]
+	require.Equal(t, 1, countOf(own, "TrainingCompleted"), "the job was complete: nothing of it is undone")
+	require.Equal(t, 1, countOf(own, "ApprovalRequested"))
+	require.Equal(t, 1, countOf(own, "ApprovalDecided"), "the question is withdrawn")
+	require.Zero(t, countOf(own, "ModelVersionCreated"))
+	require.Equal(t, "trained", p.state().Status)
 }
 
 func TestADeploymentIsCancelledInEachStage(t *testing.T) {
@@ -77,45 +73,36 @@ func TestADeploymentIsCancelledInEachStage(t *testing.T) {
 	candidate := p.registered(2)
 	p.live()
 	before := p.state()
-	for _, stage := range []struct {
-		name  string
-		input map[string]any
-		reach func(id string, since int)
-	}{
-		{"approval", map[string]any{"approval": map[string]any{"timeout": "1h"}}, func(id string, _ int) {
-			p.eventually("the saga waits for approval", func() bool { return p.saga(id).Status.WaitingFor == "approval" })
-		}},
-		{"canary", map[string]any{"strategy": canary(step(50, "10m"))}, func(_ string, since int) {
-			p.eventually("traffic has shifted", func() bool { return countOf(p.events(model)[since:], "TrafficShifted") > 0 })
-		}},
-	} {
-		t.Run(stage.name, func(t *testing.T) { //nolint:paralleltest // one worker, one stage after the other
-			p.t = t
-			history := p.events(model)
-			id := p.deploy(candidate, stage.input)
-			stage.reach(id, len(history))
-			p.cancel(id)
-			p.undone(id, before, history)
-			own := p.events(model)[len(history):]
-			require.Equal(t, 1, countOf(own, "RolloutStarted"))
-			require.Equal(t, 1, countOf(own, "RolloutRolledBack"))
-			require.Zero(t, countOf(own, "RolloutPromoted"))
-		})
-	}
-	p.t = t
-}
 
-func TestACancelledStartOfADeploymentLeavesNothing(t *testing.T) {
-	t.Parallel()
-	p := start(t)
-	p.createModel()
-	p.champion()
-	candidate := p.registered(2)
-	before, history := p.state(), p.events(model)
+	t.Log("stage start")
+	history := p.events(model)
 	release := p.holdLog()
 	id := p.deploy(candidate, nil)
 	p.blocked()
 	p.cancel(id)
 	release()
 	p.undone(id, before, history)
+
+	t.Log("stage approval")
+	history = p.events(model)
+	id = p.deploy(candidate, map[string]any{"approval": map[string]any{"timeout": "1h"}})
+	p.eventually("the saga waits for approval", func() bool { return p.saga(id).Status.WaitingFor == "approval" })
+	p.rolledBackByCancel(id, before, history)
+
+	t.Log("stage canary")
+	history = p.events(model)
+	id = p.deploy(candidate, map[string]any{"strategy": canary(step(50, "10m"))})
+	p.eventually("traffic has shifted", func() bool { return countOf(p.events(model)[len(history):], "TrafficShifted") > 0 })
+	p.rolledBackByCancel(id, before, history)
+}
+
+// rolledBackByCancel cancels a rollout that has started.
+func (p *phantom) rolledBackByCancel(id string, before state, history []event) {
+	p.t.Helper()
+	p.cancel(id)
+	p.undone(id, before, history)
+	own := p.events(model)[len(history):]
+	require.Equal(p.t, 1, countOf(own, "RolloutStarted"))
+	require.Equal(p.t, 1, countOf(own, "RolloutRolledBack"))
+	require.Zero(p.t, countOf(own, "RolloutPromoted"))
 }

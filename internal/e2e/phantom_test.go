@@ -57,7 +57,7 @@ func start(t *testing.T) *phantom {
 	api, gateway, models, metrics := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	p.api = &apiclient.Client{URL: "http://" + api, Actor: "tester"}
 	p.gateway, p.metrics = "http://"+gateway, "http://"+metrics
-	p.env = append(os.Environ(), "DATABASE_URL="+p.db.ServingURL, "TEMPORAL_ADDRESS="+stack.Temporal.Address,
+	p.env = append(config.Environ(), "DATABASE_URL="+p.db.ServingURL, "TEMPORAL_ADDRESS="+stack.Temporal.Address,
 		"TEMPORAL_NAMESPACE="+namespace, "PHANTOM_API_ADDR="+api, "PHANTOM_GATEWAY_ADDR="+gateway,
 		"PHANTOM_MODELSERVER_ADDR="+models, "PHANTOM_METRICS_ADDR="+metrics, "PHANTOM_LOG_FORMAT=console")
 	copyFile(t, "../../examples/digits/digits.csv", filepath.Join(p.folder, "digits.csv"))
@@ -163,15 +163,6 @@ func (p *phantom) events(model string) []event {
 		}
 		after = page.Items[len(page.Items)-1].Position
 	}
-}
-
-// types are the types of the events, in order.
-func types(events []event) []string {
-	names := make([]string, len(events))
-	for i, e := range events {
-		names[i] = e.EventType
-	}
-	return names
 }
 
 func countOf(events []event, eventType string) int {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	apiclient "phantom/api/client"
 	"phantom/training"
 )
 
@@ -35,9 +37,7 @@ func spec(seed int, hidden []int, epochs int) map[string]any {
 func with(input map[string]any, more map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, part := range []map[string]any{input, more} {
-		for name, value := range part {
-			out[name] = value
-		}
+		maps.Copy(out, part)
 	}
 	return out
 }
@@ -219,9 +219,9 @@ func (p *phantom) inferAndLabel(ctx context.Context, row []float32, label string
 	if response.StatusCode != http.StatusOK || id == "" {
 		return
 	}
-	_ = p.send(http.MethodPost, "/api/v1/feedback", map[string]any{"feedback": []any{
+	_ = p.api.Do(ctx, apiclient.Request{Method: http.MethodPost, Path: "/api/v1/feedback", Body: map[string]any{"feedback": []any{
 		map[string]any{"inference_id": id, "row": 0, "label": label, "source": "e2e"},
-	}}, nil)
+	}}}, nil)
 }
 
 func heldOut(t *testing.T) (rows [][]float32, labels []string) {

@@ -2,10 +2,9 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -46,9 +45,12 @@ type Progress struct {
 // TrainerRun is the input of RunTrainer.
 type TrainerRun struct {
 	Origin
-	ModelID       domain.ModelID `json:"model_id"`
-	TrainingJobID domain.JobID   `json:"training_job_id"`
-	Spec          training.Spec  `json:"spec"`
+	ModelID       domain.ModelID       `json:"model_id"`
+	TrainingJobID domain.JobID         `json:"training_job_id"`
+	Algorithm     string               `json:"algorithm"`
+	Params        json.RawMessage      `json:"params,omitempty"`
+	Seed          int64                `json:"seed"`
+	Data          []domain.DatasetInfo `json:"data"` // snapshots: train, and test where there is one
 }
 
 // TrainerRan is the result of RunTrainer.
@@ -151,7 +153,7 @@ func (w *watch) run(ctx context.Context) (TrainerRan, error) {
 // submit starts the job, or finds it; its key is the job's id.
 func (w *watch) submit(ctx context.Context) (err error) {
 	w.handle, err = beating(ctx, func(ctx context.Context) (training.Handle, error) {
-		return w.trainer.Trainer.Submit(ctx, string(w.in.TrainingJobID), w.in.Spec)
+		return w.trainer.Trainer.Submit(ctx, string(w.in.TrainingJobID), w.in.spec())
 	}, w.signals)
 	return Refusal(asInputFields(err))
 }
@@ -262,32 +264,4 @@ func (w *watch) leave(ctx context.Context) {
 	if err != nil { // the saga's compensation asks again, without end
 		logger.Warn("job not stopped yet", "job", string(w.in.TrainingJobID), "order", string(order), "error", err.Error())
 	}
-}
-
-// asInputFields renames the fields of a refused spec to those of TrainModel's input.
-func asInputFields(err error) error {
-	return relocated(err, func(field string) string {
-		if strings.HasPrefix(field, "train") || strings.HasPrefix(field, "test") {
-			return "data." + field
-		}
-		return field
-	})
-}
-
-// finite leaves out what is no number: JSON cannot carry it, and a gate must not see it.
-func finite(metrics map[string]float64) map[string]float64 {
-	kept := make(map[string]float64, len(metrics))
-	for name, value := range metrics {
-		if !math.IsNaN(value) && !math.IsInf(value, 0) {
-			kept[name] = value
-		}
-	}
-	return kept
-}
-
-func percentage(epoch, epochs int) float64 {
-	if epochs <= 0 {
-		return 0
-	}
-	return min(100, 100*float64(epoch)/float64(epochs))
 }

@@ -9,7 +9,6 @@ import (
 
 	"phantom/activities"
 	"phantom/domain"
-	"phantom/training"
 )
 
 // start creates the model where needed, and starts the training when no other one is in its way.
@@ -99,17 +98,10 @@ func (t *trainModel) train(ctx workflow.Context) error {
 }
 
 func (t *trainModel) runInput(o activities.Origin) any {
-	spec := training.Spec{
-		Algorithm: t.input.Algorithm, Params: t.input.Params, Seed: *t.input.Seed, Train: channel(t.data[0]),
+	return activities.TrainerRun{
+		Origin: o, ModelID: t.model, TrainingJobID: t.job, Algorithm: t.input.Algorithm, Params: t.input.Params,
+		Seed: *t.input.Seed, Data: t.data,
 	}
-	if len(t.data) > 1 {
-		spec.Test = new(channel(t.data[1]))
-	}
-	return activities.TrainerRun{Origin: o, ModelID: t.model, TrainingJobID: t.job, Spec: spec}
-}
-
-func channel(d domain.DatasetInfo) training.Channel {
-	return training.Channel{Digest: d.Digest, Format: d.Format, Label: d.Label}
 }
 
 func (t *trainModel) complete(ctx workflow.Context) error {

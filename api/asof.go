@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"phantom/domain"
+	"phantom/readmodel"
+)
+
+// moment asks for the past.
+type moment struct {
+	AsOf string `query:"as_of" doc:"A position of the log, or a time (RFC 3339): the answer as it was then"`
+}
+
+// position is the place in the log that a moment means, which the projection has then seen; 0 means now.
+// A time before the tenant's first event is a *domain.NotFound.
+func (s *server) position(ctx context.Context, m moment, projection string) (int64, error) {
+	if m.AsOf == "" {
+		return 0, nil
+	}
+	position, err := strconv.ParseInt(m.AsOf, 10, 64)
+	if err != nil {
+		if position, err = s.positionAt(ctx, m.AsOf); err != nil {
+			return 0, err
+		}
+	}
+	if position < 1 {
+		return 0, param("as_of", "must be a position from 1 on, or a time like 2026-11-23T10:00:00Z")
+	}
+	return position, s.reached(ctx, projection, position)
+}
+
+// positionAt is the position of the last event that was recorded at or before a time. Positions are dense
+// and recorded_at never decreases along them, so it is found by doubling and halving.
+func (s *server) positionAt(ctx context.Context, text string) (int64, error) {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return 0, param("as_of", "must be a position, or a time like 2026-11-23T10:00:00Z")
+	}
+	if at.After(time.Now()) {
+		return 0, param("as_of", "must not be in the future")
+	}
+	low, high := int64(0), int64(1)
+	for {
+		before, err := s.recordedBy(ctx, high, at)
+		if err != nil {
+			return 0, err
+		}
+		if !before {
+			break
+		}
+		low, high = high, 2*high
+	}
+	for low+1 < high {
+		middle := low + (high-low)/2
+		before, err := s.recordedBy(ctx, middle, at)
+		switch {
+		case err != nil:
+			return 0, err
+		case before:
+			low = middle
+		default:
+			high = middle
+		}
+	}
+	if low == 0 {
+		return 0, &domain.NotFound{Kind: "any history up to", ID: text}
+	}
+	return low, nil
+}
+
+// recordedBy tells whether there is an event at a position that was recorded by then.
+func (s *server) recordedBy(ctx context.Context, position int64, at time.Time) (bool, error) {
+	page, err := s.Reader.ListEvents(ctx, callerOf(ctx).Tenant, readmodel.EventFilter{After: position - 1}, 1)
+	if err != nil || len(page.Items) == 0 {
+		return false, err
+	}
+	return !page.Items[0].RecordedAt.After(at), nil
+}
+
+// revisionPosition is the place in the log of a revision of a model.
+func (s *server) revisionPosition(ctx context.Context, id domain.ModelID, revision int64) (int64, error) {
+	history, err := s.Registry.Recorded(ctx, callerOf(ctx).Tenant, domain.ModelStream(id))
+	if err != nil {
+		return 0, err
+	}
+	if len(history) == 0 {
+		return 0, &domain.NotFound{Kind: "model", ID: string(id)}
+	}
+	if revision > int64(len(history)) {
+		return 0, &domain.NotFound{Kind: "revision", ID: strconv.FormatInt(revision, 10) + " of model " + string(id)}
+	}
+	position := history[revision-1].Position
+	return position, s.reached(ctx, readmodel.CatalogueName, position)
+}
+
+// seen is the position that an answer stands for.
+func seen(asOf, position int64) int64 {
+	if asOf > 0 {
+		return asOf
+	}
+	return position
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"phantom/domain"
+)
+
+// HeaderRequestID names a request in answers and logs.
+const HeaderRequestID = "X-Request-Id"
+
+type requestKey struct{}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// protect names the request, identifies the caller, logs the access and turns a panic into a problem.
+func protect(log *zap.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		id := r.Header.Get(HeaderRequestID)
+		if !requestForm.MatchString(id) {
+			id = uuid.NewString()
+		}
+		seen := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		secure(seen.Header(), id)
+		tenant, actor, err := Identify(r)
+		defer func() {
+			if broken := recover(); broken != nil {
+				log.Error("a request panicked", zap.String("request_id", id), zap.Any("panic", broken), zap.ByteString("stack", debug.Stack()))
+				if !seen.begun {
+					write(seen, internal(id))
+				}
+			}
+			log.Log(level(r.Method, seen.status), "request", zap.String("request_id", id), zap.String("method", r.Method),
+				zap.String("path", r.URL.Path), zap.String("tenant", string(tenant)), zap.String("actor", actor.Subject),
+				zap.Int("status", seen.status), zap.Duration("took", time.Since(began)))
+		}()
+		if err != nil {
+			fields := invalidFields(err)
+			for i := range fields {
+				fields[i].Pointer = strings.TrimPrefix(fields[i].Pointer, "/")
+			}
+			write(seen, problem(http.StatusUnprocessableEntity, CodeInvalidInput, summary(fields), fields...))
+			return
+		}
+		ctx := context.WithValue(r.Context(), requestKey{}, id)
+		next.ServeHTTP(seen, r.WithContext(withCaller(ctx, Caller{Tenant: tenant, Actor: actor})))
+	})
+}
+
+// requestForm is what a caller may name his request: it gets into logs and events.
+var requestForm = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
+
+// level of a request in the log: reads are many and say little.
+func level(method string, status int) zapcore.Level {
+	switch {
+	case status >= http.StatusInternalServerError:
+		return zapcore.WarnLevel
+	case method == http.MethodGet || method == http.MethodHead:
+		return zapcore.DebugLevel
+	default:
+		return zapcore.InfoLevel
+	}
+}
+
+func secure(header http.Header, id string) {
+	header.Set(HeaderRequestID, id)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+}
+
+// statusRecorder remembers the status for the access log.
+type statusRecorder struct {
+	http.ResponseWriter
+
+	status int
+	begun  bool // an answer is on its way
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusRecorder) WriteHeader(status int) {
+	s.status, s.begun = status, true
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (s *statusRecorder) Write(p []byte) (int, error) {
+	s.begun = true
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the writer below, to flush.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// meta is what a command of this request carries.
+func meta(ctx context.Context, h writeHeaders) (domain.Meta, error) {
+	expect, err := h.expect()
+	if err != nil {
+		return domain.Meta{}, err
+	}
+	m := domain.Meta{Actor: callerOf(ctx).Actor, CausationID: requestID(ctx), CorrelationID: requestID(ctx), Expect: expect}
+	if h.IdempotencyKey != "" {
+		m.CommandID = "http:" + h.IdempotencyKey
+	}
+	return m, nil
+}

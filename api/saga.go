@@ -1,0 +1,294 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"golang.org/x/sync/errgroup"
+
+	"phantom/domain"
+	"phantom/workflows"
+)
+
+type sagaState string
+
+const (
+	stateRunning    sagaState = "running"
+	stateCompleted  sagaState = "completed"
+	stateFailed     sagaState = "failed"
+	stateCanceled   sagaState = "canceled"
+	stateTerminated sagaState = "terminated"
+)
+
+// Saga is a run of a workflow. Status and Progress are what it answers itself: null while no worker can
+// answer for it.
+type Saga struct {
+	SagaID     string              `json:"saga_id"`
+	WorkflowID string              `json:"workflow_id"`
+	RunID      string              `json:"run_id"`
+	Kind       string              `json:"kind"`
+	ModelID    string              `json:"model_id"`
+	State      sagaState           `json:"state" enum:"running,completed,failed,canceled,terminated"`
+	StartedAt  time.Time           `json:"started_at"`
+	EndedAt    *time.Time          `json:"ended_at"`
+	Summary    string              `json:"summary"`
+	Status     *workflows.Status   `json:"status"`
+	Progress   *workflows.Progress `json:"progress"`
+	Result     json.RawMessage     `json:"result" doc:"What a completed saga ended with, else null"`
+	Error      string              `json:"error" doc:"Why a saga ended without a result, else empty"`
+}
+
+type sagaPath struct {
+	SagaID string `path:"saga_id" maxLength:"1000" doc:"The saga: its workflow id"`
+}
+
+type sagaGet struct{ sagaPath }
+
+type sagaList struct {
+	paging
+
+	WaitingFor string `query:"waiting_for" enum:"approval,decision,retry_step,turn" doc:"Only running sagas that wait for it"`
+	Kind       string `query:"kind" enum:"TrainModel,DeployModel,RollbackModel,UndeployModel"`
+	ModelID    string `query:"model_id" pattern:"^[a-z0-9][a-z0-9._-]{0,62}$" patternDescription:"[a-z0-9][a-z0-9._-]{0,62}"`
+	State      string `query:"state" enum:"running,completed,failed,canceled,terminated"`
+}
+
+func (s *server) sagas(api huma.API) {
+	handle(s, api, operation("list-sagas", http.MethodGet, "/api/v1/sagas",
+		"List sagas, the newest first; running ones with their status. Temporal forgets those that have ended long ago", "sagas"), s.listSagas)
+	handle(s, api, operation("get-saga", http.MethodGet, "/api/v1/sagas/{saga_id}", "Get a saga's newest run, with status, progress and result", "sagas"), s.getSaga)
+	s.sagaActions(api)
+}
+
+// owned finds the newest run of a saga of the caller's tenant; anything else is not found.
+func (s *server) owned(ctx context.Context, id string) (execution, error) {
+	found, err := s.describe(ctx, id)
+	if err != nil {
+		return found, err
+	}
+	if !slices.Contains(kinds(), found.kind()) || found.tenant() != string(callerOf(ctx).Tenant) {
+		return execution{}, &domain.NotFound{Kind: "saga", ID: id}
+	}
+	return found, nil
+}
+
+func (e execution) kind() string { return e.info.GetType().GetName() }
+
+// tenant is what the saga says of itself; before its first task, what its id says.
+func (e execution) tenant() string {
+	if said := e.attribute(attrTenant); said != "" {
+		return said
+	}
+	return e.idPart(1)
+}
+
+func (e execution) idPart(n int) string {
+	if parts := strings.Split(e.info.GetExecution().GetWorkflowId(), ":"); n < len(parts) {
+		return parts[n]
+	}
+	return ""
+}
+
+// saga is what Temporal alone knows of it.
+func (e execution) saga() Saga {
+	id := e.info.GetExecution().GetWorkflowId()
+	saga := Saga{
+		SagaID: id, WorkflowID: id, RunID: e.info.GetExecution().GetRunId(), Kind: e.kind(), ModelID: e.attribute(attrModel),
+		State: e.state(), StartedAt: e.info.GetStartTime().AsTime(), Summary: e.memo(memoSummary), Result: json.RawMessage("null"),
+	}
+	if saga.ModelID == "" {
+		saga.ModelID = e.idPart(2)
+	}
+	if saga.Summary == "" {
+		saga.Summary = strings.TrimSpace(saga.Kind + " " + saga.ModelID + " " + e.attribute(attrTarget))
+	}
+	if closed := e.info.GetCloseTime(); closed != nil {
+		ended := closed.AsTime()
+		saga.EndedAt = &ended
+	}
+	return saga
+}
+
+func (s *server) getSaga(ctx context.Context, in *sagaGet) (*item[Saga], error) {
+	found, err := s.owned(ctx, in.SagaID)
+	if err != nil {
+		return nil, err
+	}
+	saga := found.saga()
+	if saga.State != stateRunning {
+		if err := s.ending(ctx, &saga); err != nil {
+			return nil, err
+		}
+	}
+	var asking sync.WaitGroup
+	asking.Go(func() { saga.Status = ask[workflows.Status](ctx, s, saga, "status") })
+	asking.Go(func() { saga.Progress = ask[workflows.Progress](ctx, s, saga, "progress") })
+	asking.Wait()
+	return &item[Saga]{Body: saga}, nil
+}
+
+// ending reads how a run ended.
+func (s *server) ending(ctx context.Context, saga *Saga) error {
+	ctx, cancel := context.WithTimeout(ctx, temporalRead)
+	defer cancel()
+	var result converter.RawValue
+	err := s.Temporal.GetWorkflow(ctx, saga.WorkflowID, saga.RunID).Get(ctx, &result)
+	if err == nil {
+		if payload := result.Payload(); json.Valid(payload.GetData()) {
+			saga.Result = payload.GetData()
+		}
+		return nil
+	}
+	var ended *temporal.WorkflowExecutionError
+	if !errors.As(err, &ended) {
+		return s.temporalError(err, saga.SagaID)
+	}
+	saga.Error = failure(err, saga.State)
+	return nil
+}
+
+// failure says why a saga ended, without Temporal's account of types and retries.
+func failure(err error, state sagaState) string {
+	if refusal, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return refusal.Message()
+	}
+	return "the saga was " + map[sagaState]string{
+		stateCanceled: "cancelled", stateTerminated: "terminated", stateFailed: "not ended in time",
+	}[state]
+}
+
+// ask asks a saga's own code; nil when nobody answers for it now.
+func ask[T any](ctx context.Context, s *server, saga Saga, query string) *T {
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	defer cancel()
+	value, err := s.Temporal.QueryWorkflow(ctx, saga.WorkflowID, saga.RunID, query)
+	if err != nil {
+		return nil
+	}
+	answer := new(T)
+	if value.Get(answer) != nil {
+		return nil
+	}
+	return answer
+}
+
+// listAsking bounds how many sagas are asked for their status at once.
+const listAsking = 8
+
+func (s *server) listSagas(ctx context.Context, in *sagaList) (*list[Saga], error) {
+	token, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+	if err != nil {
+		return nil, param("cursor", "is not a next_cursor of this list; start again without it")
+	}
+	if in.WaitingFor != "" && in.State != "" && in.State != string(stateRunning) {
+		return nil, param("state", "must be running, or left out, beside waiting_for")
+	}
+	answer := &list[Saga]{Body: page[Saga]{Items: []Saga{}}}
+	for {
+		sagas, next, err := s.sagaPage(ctx, in, token)
+		if err != nil {
+			return nil, err
+		}
+		s.askAll(ctx, sagas)
+		for _, saga := range sagas {
+			if in.WaitingFor == "" || saga.waitsFor(in.WaitingFor) {
+				answer.Body.Items = append(answer.Body.Items, saga)
+			}
+		}
+		if len(next) > 0 { // Temporal names a next page also when it is empty
+			if more, _, err := s.sagaPage(ctx, in, next); err != nil || len(more) == 0 {
+				next = nil
+			}
+		}
+		if len(next) == 0 || len(answer.Body.Items) > 0 {
+			answer.Body.HasMore, answer.Body.NextCursor = len(next) > 0, base64.RawURLEncoding.EncodeToString(next)
+			return answer, nil
+		}
+		token = next
+	}
+}
+
+// sagaPage reads a page of the tenant's sagas. What is put into the query has been matched against forms
+// without quotes.
+func (s *server) sagaPage(ctx context.Context, in *sagaList, token []byte) ([]Saga, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, temporalRead)
+	defer cancel()
+	query := fmt.Sprintf("%s = '%s'", attrTenant, callerOf(ctx).Tenant)
+	if in.Kind == "" {
+		query += " and WorkflowType in ('" + strings.Join(kinds(), "', '") + "')"
+	} else {
+		query += " and WorkflowType = '" + in.Kind + "'"
+	}
+	if in.ModelID != "" {
+		query += fmt.Sprintf(" and %s = '%s'", attrModel, in.ModelID)
+	}
+	state := sagaState(in.State)
+	if in.WaitingFor != "" {
+		state = stateRunning
+	}
+	if status := state.query(); status != "" {
+		query += " and " + status
+	}
+	found, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		PageSize: int32(in.Limit), NextPageToken: token, Query: query, //nolint:gosec // at most 200
+	})
+	if err != nil {
+		return nil, nil, s.temporalError(err, "list")
+	}
+	sagas := make([]Saga, 0, len(found.GetExecutions()))
+	for _, info := range found.GetExecutions() {
+		sagas = append(sagas, execution{info}.saga())
+	}
+	return sagas, found.GetNextPageToken(), nil
+}
+
+// query narrows a search to a state; empty when there is none.
+func (st sagaState) query() string {
+	switch st {
+	case stateRunning:
+		return "ExecutionStatus = 'Running'"
+	case stateCompleted:
+		return "ExecutionStatus = 'Completed'"
+	case stateFailed:
+		return "ExecutionStatus in ('Failed', 'TimedOut')"
+	case stateCanceled:
+		return "ExecutionStatus = 'Canceled'"
+	case stateTerminated:
+		return "ExecutionStatus = 'Terminated'"
+	default:
+		return ""
+	}
+}
+
+// askAll asks the running sagas of a page for their status, all within the time for one.
+func (s *server) askAll(ctx context.Context, sagas []Saga) {
+	ctx, cancel := context.WithTimeout(ctx, queryLimit)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(listAsking)
+	for i := range sagas {
+		if sagas[i].State == stateRunning {
+			group.Go(func() error {
+				sagas[i].Status = ask[workflows.Status](ctx, s, sagas[i], "status")
+				return nil
+			})
+		}
+	}
+	_ = group.Wait() // who does not answer has no status
+}
+
+func (s Saga) waitsFor(what string) bool {
+	return s.Status != nil && s.Status.WaitingFor != nil && string(*s.Status.WaitingFor) == what
+}

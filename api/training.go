@@ -1,0 +1,179 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	enums "go.temporal.io/api/enums/v1"
+
+	"phantom/domain"
+	"phantom/readmodel"
+	"phantom/workflows"
+)
+
+type jobPath struct {
+	Job string `path:"job" format:"uuid" doc:"The training job"`
+}
+
+type trainingFilter struct {
+	paging
+	freshness
+	moment
+
+	State string `query:"state" enum:"running,completed,failed,cancelled"`
+}
+
+type trainingList struct {
+	modelPath
+	trainingFilter
+}
+
+type trainingGet struct {
+	jobPath
+	freshness
+	moment
+}
+
+type modelTrainingGet struct {
+	modelPath
+	trainingGet
+}
+
+type trainingMetrics struct {
+	modelPath
+	jobPath
+	freshness
+
+	MaxPoints int `query:"max_points" minimum:"0" doc:"Longer curves are thinned evenly to so many points; 0 gives all"`
+}
+
+type trainingStart struct {
+	modelPath
+	writeHeaders
+
+	Body json.RawMessage
+}
+
+func (s *server) trainings(api huma.API) {
+	const all, one = "/api/v1/models/{model_id}/trainings", "/api/v1/models/{model_id}/trainings/{job}"
+	start := operation("start-training", http.MethodPost, all, "Train: starts a TrainModel saga", "trainings")
+	start.DefaultStatus = http.StatusAccepted
+	handle(s, api, start, s.startTraining)
+	describeBody[workflows.TrainModelInput](api, start)
+	handle(s, api, operation("list-trainings", http.MethodGet, all, "List a model's trainings, the newest first", "trainings"),
+		func(ctx context.Context, in *trainingList) (*list[readmodel.Training], error) {
+			answer, err := s.listTrainings(ctx, in.id(), in.trainingFilter)
+			if err != nil {
+				return nil, err
+			}
+			return answer, s.modelThere(ctx, in.id(), len(answer.Body.Items))
+		})
+	handle(s, api, operation("get-training", http.MethodGet, one, "Get a training", "trainings"),
+		func(ctx context.Context, in *modelTrainingGet) (*item[readmodel.Training], error) {
+			return s.getTraining(ctx, in.id(), in.trainingGet)
+		})
+	handle(s, api, operation("get-training-metrics", http.MethodGet, one+"/metrics", "The curves of a training's metrics, by name", "trainings"), s.trainingMetrics)
+	handle(s, api, operation("list-all-trainings", http.MethodGet, "/api/v1/trainings", "List trainings of all models, the newest first", "trainings"),
+		func(ctx context.Context, in *trainingFilter) (*list[readmodel.Training], error) {
+			return s.listTrainings(ctx, "", *in)
+		})
+	handle(s, api, operation("get-any-training", http.MethodGet, "/api/v1/trainings/{job}", "Get a training by its id alone", "trainings"),
+		func(ctx context.Context, in *trainingGet) (*item[readmodel.Training], error) {
+			return s.getTraining(ctx, "", *in)
+		})
+	s.trainingLogs(api)
+}
+
+func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in trainingFilter) (*list[readmodel.Training], error) {
+	if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+		return nil, err
+	}
+	asOf, err := s.position(ctx, in.moment, readmodel.TrainingsName)
+	if err != nil {
+		return nil, err
+	}
+	filter := readmodel.TrainingFilter{ModelID: model, State: readmodel.TrainingState(in.State), AsOf: asOf}
+	found, err := s.Reader.ListTrainings(ctx, callerOf(ctx).Tenant, filter, in.of())
+	if err != nil {
+		return nil, err
+	}
+	return then(pageOf(found), asOf), nil
+}
+
+func (s *server) getTraining(ctx context.Context, model domain.ModelID, in trainingGet) (*item[readmodel.Training], error) {
+	if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+		return nil, err
+	}
+	asOf, err := s.position(ctx, in.moment, readmodel.TrainingsName)
+	if err != nil {
+		return nil, err
+	}
+	training, err := s.trainingOf(ctx, model, domain.JobID(in.Job), asOf)
+	if err != nil {
+		return nil, err
+	}
+	return &item[readmodel.Training]{Position: seen(asOf, training.Position), Body: training}, nil
+}
+
+// trainingOf finds a job; with a model, only one of that model.
+func (s *server) trainingOf(ctx context.Context, model domain.ModelID, job domain.JobID, asOf int64) (readmodel.Training, error) {
+	training, err := s.Reader.GetTraining(ctx, callerOf(ctx).Tenant, job, asOf)
+	if err == nil && model != "" && training.ModelID != model {
+		err = &domain.NotFound{Kind: "training", ID: string(job) + " of model " + string(model)}
+	}
+	return training, err
+}
+
+func (s *server) trainingMetrics(ctx context.Context, in *trainingMetrics) (*list[readmodel.Curve], error) {
+	if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+		return nil, err
+	}
+	if in.MaxPoints == 1 {
+		return nil, param("max_points", "must be at least 2, or 0 for all")
+	}
+	training, err := s.trainingOf(ctx, in.id(), domain.JobID(in.Job), 0)
+	if err != nil {
+		return nil, err
+	}
+	curves, err := s.Reader.TrainingCurves(ctx, callerOf(ctx).Tenant, training.TrainingJobID, in.MaxPoints)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(readmodel.Page[readmodel.Curve]{Items: curves, Position: training.Position}), nil
+}
+
+func (s *server) startTraining(ctx context.Context, in *trainingStart) (*accepted, error) {
+	input, err := parseInput(ctx, in.id(), in.Body, workflows.ParseTrainModel)
+	if err != nil {
+		return nil, err
+	}
+	if input.Deploy != nil && !s.serves(input.Deploy.Target) {
+		return nil, &domain.InvalidInput{Field: "deploy.target", Reason: s.noTarget(input.Deploy.Target)}
+	}
+	return s.begin(ctx, in.writeHeaders, sagaStart{
+		kind: workflows.KindTrainModel, prefix: "train", key: cmp.Or(in.IdempotencyKey, newKey()), model: in.id(), input: input,
+		reuse:   enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
+		summary: fmt.Sprintf("train %s (%s)", in.id(), input.Algorithm),
+		details: fmt.Sprintf("%s on `%s`, seed %d, asked for by %s over HTTP", input.Algorithm, strings.ReplaceAll(input.Data.Train.URI, "`", "'"), *input.Seed, callerOf(ctx).Actor.Subject),
+		admit: func(m domain.Model) error {
+			if !m.Exists() && input.Create != nil {
+				return nil
+			}
+			if err := active(m, in.id()); err != nil {
+				return err
+			}
+			if running := m.ActiveTrainings(); len(running) > 0 && input.Concurrency == workflows.ConcurrencyForbid {
+				return &domain.InvalidState{
+					Reason:  fmt.Sprintf("job %s of model %s runs already", running[0], in.id()),
+					Current: string(domain.StatusTraining), Allowed: []string{`concurrency "queue"`, `concurrency "allow"`},
+				}
+			}
+			return nil
+		},
+	})
+}

@@ -19,12 +19,18 @@ const (
 	TypeAlreadyExists  = "AlreadyExists"
 	TypeConflict       = "Conflict" // a stale expectation, or a command id used for something else
 	TypeTrainingFailed = "TrainingFailed"
+	// TypeArtifactCorrupt says that a version's stored bytes are not those that were registered.
+	TypeArtifactCorrupt = "ArtifactCorrupt"
+	// TypeTargetRefused says that a server does not take a version, or that it does not compute there what it
+	// was trained to.
+	TypeTargetRefused = "TargetRefused"
 )
 
 // ErrorTypes returns the types of all refusals.
 func ErrorTypes() []string {
 	return []string{
 		TypeInvalidInput, TypeInvalidState, TypeNotFound, TypeAlreadyExists, TypeConflict, TypeTrainingFailed,
+		TypeArtifactCorrupt, TypeTargetRefused,
 	}
 }
 
@@ -73,6 +79,11 @@ func Refusal(err error) error {
 		}
 	}
 	return err
+}
+
+// refusedAs makes an error a refusal of a type that no domain error has.
+func refusedAs(refusal string, err error) error {
+	return temporal.NewNonRetryableApplicationError(err.Error(), refusal, nil)
 }
 
 // Fields lists the bad fields that an error names, in its order.

@@ -11,7 +11,7 @@ import (
 func (p *parts) registerOrchestration(w worker.Worker) error {
 	w.RegisterActivity(&activities.Approvals{Commands: p.registry})
 	w.RegisterActivity(&activities.Training{Commands: p.registry, Aggregates: p.registry, Artifacts: p.artifacts, Targets: p.targetNames()})
-	return nil
+	return p.registerDeployment(w)
 }
 
 // targets names the places to serve from.

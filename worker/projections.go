@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -78,13 +77,10 @@ func (l loops) Status(ctx context.Context, name string) (activities.ProjectionSt
 	if err != nil {
 		return activities.ProjectionStatus{}, fmt.Errorf("projection %s: %w", name, err)
 	}
-	told := activities.ProjectionStatus{AliveAt: time.Now(), Failure: status.LastError}
+	told := activities.ProjectionStatus{Failure: status.LastError}
 	for _, tenant := range status.Tenants {
 		told.Applied += tenant.Position
 		told.Head += tenant.Head
-	}
-	if status.Lag > 0 && status.LastProgressAt != nil {
-		told.AliveAt = *status.LastProgressAt // news that does not get applied is no life
 	}
 	return told, nil
 }

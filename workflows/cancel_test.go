@@ -105,7 +105,7 @@ func TestTrainModelCancelsItsDeployment(t *testing.T) {
 		err := workflow.Await(ctx, func() bool { return false })
 		asked = temporal.IsCanceledError(err)
 		return err
-	}, workflow.RegisterOptions{Name: workflows.KindDeployModel})
+	}, workflow.RegisterOptions{Name: workflows.KindDeployModel, DisableAlreadyRegisteredCheck: true})
 	st.after(time.Hour, st.env.CancelWorkflow)
 	_, err := st.play(trainDigits(input{"deploy": input{"target": "local"}}))
 	require.True(t, temporal.IsCanceledError(err), "%v", err)

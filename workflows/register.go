@@ -32,5 +32,8 @@ type Registry interface {
 // Register registers every workflow under its public name.
 func (w *Sagas) Register(r Registry) {
 	r.RegisterWorkflowWithOptions(w.TrainModel, workflow.RegisterOptions{Name: KindTrainModel})
+	r.RegisterWorkflowWithOptions(w.DeployModel, workflow.RegisterOptions{Name: KindDeployModel})
+	r.RegisterWorkflowWithOptions(w.RollbackModel, workflow.RegisterOptions{Name: KindRollbackModel})
+	r.RegisterWorkflowWithOptions(w.UndeployModel, workflow.RegisterOptions{Name: KindUndeployModel})
 	r.RegisterWorkflowWithOptions(w.ProjectionRunner, workflow.RegisterOptions{Name: KindProjectionRunner})
 }

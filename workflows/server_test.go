@@ -95,7 +95,7 @@ func (sv *server) worker() (stop func()) {
 		Trainer: sv.trainer, Datasets: sv.files, Commands: sv.books, Aggregates: sv.books, Signals: sv.client,
 	})
 	if sv.child != nil {
-		w.RegisterWorkflowWithOptions(sv.child, workflow.RegisterOptions{Name: workflows.KindDeployModel})
+		w.RegisterWorkflowWithOptions(sv.child, workflow.RegisterOptions{Name: workflows.KindDeployModel, DisableAlreadyRegisteredCheck: true})
 	}
 	require.NoError(sv.t, w.Start())
 	stopped := false

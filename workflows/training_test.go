@@ -376,7 +376,7 @@ func TestTrainModelDeploys(t *testing.T) {
 			t.Parallel()
 			st := newStage(t, script{})
 			st.env.RegisterWorkflowWithOptions(deployStub(test.outcome, test.child),
-				workflow.RegisterOptions{Name: workflows.KindDeployModel})
+				workflow.RegisterOptions{Name: workflows.KindDeployModel, DisableAlreadyRegisteredCheck: true})
 			var childID string
 			st.env.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
 				childID = info.WorkflowExecution.ID

@@ -19,6 +19,10 @@ type undo struct {
 // retire makes the undo pointless: what it would take back never happened, or is final now.
 func (u *undo) retire() { u.retired = true }
 
+// rearm takes a retirement back. An undo that must run after the others is registered first, retired, and
+// rearmed when its own step comes.
+func (u *undo) rearm() { u.retired = false }
+
 // onUndo registers how a step is taken back. What act is given is why: a cancellation, or the error that
 // ended the story. It runs on a context that cancellation does not reach, and its activities are of the
 // class compensate.

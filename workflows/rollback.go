@@ -1,0 +1,149 @@
+package workflows
+
+import (
+	"cmp"
+	"fmt"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+
+	"phantom/activities"
+	"phantom/domain"
+)
+
+// RollbackModelResult is what RollbackModel ends with, unless it fails or is cancelled.
+type RollbackModelResult struct {
+	Outcome  string         `json:"outcome"` // rolled_back
+	Version  domain.Version `json:"version"` // that serves again
+	Previous domain.Version `json:"previous"`
+	Reason   string         `json:"reason"`
+	Position int64          `json:"position"`
+}
+
+// The steps of RollbackModel besides those of DeployModel.
+const (
+	stepAbort   = "abort"
+	stepRestore = "restore"
+)
+
+// rollbackModel is one version on its way back.
+type rollbackModel struct {
+	*saga
+	input RollbackModelInput
+	place place
+	plan  activities.DeploymentPlan
+}
+
+// RollbackModel brings a version back to a target at once: without canary and without approval. A
+// DeployModel that runs there is cancelled first, and has undone its work before this one goes on.
+func (w *Sagas) RollbackModel(ctx workflow.Context, raw converter.RawValue) (RollbackModelResult, error) {
+	s, err := w.open(ctx, KindRollbackModel, []string{stepVerify, stepAbort, stepLoad, stepRestore, stepUnload})
+	if err != nil {
+		return RollbackModelResult{}, err
+	}
+	r := &rollbackModel{saga: s}
+	result := RollbackModelResult{}
+	if err = r.read(ctx, raw); err == nil {
+		result, err = r.story(ctx)
+	}
+	err = s.close(ctx, result.Outcome, err)
+	result.Position = s.position
+	return result, err
+}
+
+func (r *rollbackModel) read(ctx workflow.Context, raw converter.RawValue) error {
+	text, err := payloadJSON(raw)
+	if err == nil {
+		r.input, err = ParseRollbackModel(text)
+	}
+	if err != nil {
+		return activities.Refusal(err)
+	}
+	actor, err := claimed(Sender{By: r.input.RequestedBy, Actor: r.input.Actor}, false)
+	if err != nil {
+		return activities.Refusal(err)
+	}
+	r.place = place{saga: r.saga, target: r.input.Target}
+	return r.identify(ctx, identity{
+		tenant: r.input.Tenant, model: r.input.ModelID, target: r.input.Target, actor: actor, input: r.input,
+		title: fmt.Sprintf("roll %s back at %s", r.input.ModelID, r.input.Target),
+	})
+}
+
+func (r *rollbackModel) story(ctx workflow.Context) (RollbackModelResult, error) {
+	if err := r.verify(ctx); err != nil { // refuse before the running deployment is disturbed
+		return RollbackModelResult{}, err
+	}
+	if err := r.abortDeployment(ctx); err != nil {
+		return RollbackModelResult{}, err
+	}
+	reason := cmp.Or(r.input.Reason, "rolled back by "+r.actor.Subject)
+	if r.plan.Served {
+		return r.ended(ctx, "version "+string(r.plan.Version)+" serves already"), nil
+	}
+	tidied := r.onUndo(stepUnload, "unload what does not serve", func(ctx workflow.Context, _ error) error {
+		return r.place.unloadUnneeded(ctx, []domain.Version{r.plan.Version, r.plan.Champion})
+	})
+	if err := r.place.load(ctx, r.plan); err != nil {
+		return RollbackModelResult{}, err
+	}
+	if err := r.place.deploy(ctx, stepRestore, r.plan, reason); err != nil {
+		return RollbackModelResult{}, err
+	}
+	if err := r.place.unload(ctx, r.plan.Champion); err != nil {
+		return RollbackModelResult{}, err
+	}
+	tidied.retire()
+	return r.ended(ctx, reason), nil
+}
+
+// verify looks at everything that could be refused, before the first effect.
+func (r *rollbackModel) verify(ctx workflow.Context) error {
+	look := effect{step: stepVerify, class: external, summary: "find the version to bring back", out: &r.plan}
+	err := r.perform(ctx, look, (*activities.Deployment)(nil).PlanRollback, func(activities.Origin) any {
+		return activities.RollbackRequest{
+			Tenant: r.tenant, ModelID: r.model, Target: r.input.Target, To: r.input.To,
+		}
+	})
+	if err != nil {
+		return err
+	}
+	r.recorded(domain.Result{Position: r.plan.Position})
+	r.note(ctx, keyVersion().ValueSet(string(r.plan.Version)))
+	if r.plan.Team != "" {
+		r.note(ctx, keyTeam().ValueSet(r.plan.Team))
+	}
+	r.done(ctx, stepVerify, fmt.Sprintf("version %s, %s", r.plan.Version, r.plan.Artifact))
+	return nil
+}
+
+// abortDeployment ends a DeployModel that runs at the target. It may have promoted its version before it
+// ended, so what there is to bring back is looked at once more.
+func (r *rollbackModel) abortDeployment(ctx workflow.Context) error {
+	id := deployID(r.tenant, r.model, r.input.Target)
+	var ended activities.DeploymentEnded
+	end := effect{step: stepAbort, class: long, summary: "end " + id, out: &ended}
+	err := r.perform(ctx, end, (*activities.Takeover)(nil).EndDeployment, func(activities.Origin) any {
+		return activities.DeploymentEnd{WorkflowID: id}
+	})
+	if err != nil {
+		return err
+	}
+	if !ended.Ran {
+		r.skip(ctx, stepAbort, "no deployment runs")
+		return nil
+	}
+	r.done(ctx, stepAbort, id+" has ended")
+	return r.verify(ctx)
+}
+
+func (r *rollbackModel) ended(ctx workflow.Context, reason string) RollbackModelResult {
+	r.skipPending(ctx, OutcomeRolledBack)
+	previous := r.plan.Champion
+	if r.plan.Served {
+		previous = r.plan.Previous
+	}
+	return RollbackModelResult{
+		Outcome: OutcomeRolledBack, Version: r.plan.Version, Previous: previous, Reason: reason,
+	}
+}

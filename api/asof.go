@@ -9,14 +9,14 @@ import (
 	"phantom/readmodel"
 )
 
-// moment asks for the past.
-type moment struct {
+// Moment asks for the past.
+type Moment struct {
 	AsOf string `query:"as_of" doc:"A position of the log, or a time (RFC 3339): the answer as it was then"`
 }
 
-// position is the place in the log that a moment means, which the projection has then seen; 0 means now.
+// position is the place in the log that a Moment means, which the projection has then seen; 0 means now.
 // A time before the tenant's first event is a *domain.NotFound.
-func (s *server) position(ctx context.Context, m moment, projection string) (int64, error) {
+func (s *server) position(ctx context.Context, m Moment, projection string) (int64, error) {
 	if m.AsOf == "" {
 		return 0, nil
 	}

@@ -11,28 +11,28 @@ import (
 	"phantom/readmodel"
 )
 
-// modelPath is the part of a path that names a model.
-type modelPath struct {
+// ModelPath is the part of a path that names a model.
+type ModelPath struct {
 	ModelID string `path:"model_id" pattern:"^[a-z0-9][a-z0-9._-]{0,62}$" patternDescription:"[a-z0-9][a-z0-9._-]{0,62}" doc:"The model"`
 }
 
-func (p modelPath) id() domain.ModelID { return domain.ModelID(p.ModelID) }
+func (p ModelPath) id() domain.ModelID { return domain.ModelID(p.ModelID) }
 
-// paging are the query parameters of a list.
-type paging struct {
+// Paging are the query parameters of a list.
+type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Items in a page"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 }
 
-func (p paging) of() readmodel.Paging { return readmodel.Paging{Limit: p.Limit, Cursor: p.Cursor} }
+func (p Paging) of() readmodel.Paging { return readmodel.Paging{Limit: p.Limit, Cursor: p.Cursor} }
 
-// freshness lets a reader ask for his own write.
-type freshness struct {
+// Freshness lets a reader ask for his own write.
+type Freshness struct {
 	MinPosition int64 `header:"Phantom-Min-Position" minimum:"0" doc:"Wait until the answer has seen this position of the log; 503 after 10 s"`
 }
 
-// writeHeaders are what every write takes.
-type writeHeaders struct {
+// WriteHeaders are what every write takes.
+type WriteHeaders struct {
 	IdempotencyKey string `header:"Idempotency-Key" doc:"The same key with the same body happens once; with another body it is 422 idempotency_mismatch"`
 	IfMatch        string `header:"If-Match" doc:"The model's revision that the caller has read, in quotes; 412 when it is stale"`
 }
@@ -41,7 +41,7 @@ type writeHeaders struct {
 var keyForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // expect is the revision of If-Match, after a look at the key.
-func (h writeHeaders) expect() (*int64, error) {
+func (h WriteHeaders) expect() (*int64, error) {
 	if h.IdempotencyKey != "" && !keyForm.MatchString(h.IdempotencyKey) {
 		return nil, param("Idempotency-Key", "must match [A-Za-z0-9._-]{1,64}")
 	}
@@ -92,7 +92,7 @@ const (
 )
 
 // fresh waits until a projection has seen what the reader needs.
-func (s *server) fresh(ctx context.Context, f freshness, projection string) error {
+func (s *server) fresh(ctx context.Context, f Freshness, projection string) error {
 	return s.reached(ctx, projection, f.MinPosition)
 }
 

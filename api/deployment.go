@@ -15,38 +15,39 @@ import (
 )
 
 type deploymentList struct {
-	modelPath
-	paging
-	freshness
-	moment
+	ModelPath
+	Paging
+	Freshness
+	Moment
 
 	Target  string `query:"target"`
 	Current bool   `query:"current" doc:"Only what has not ended"`
 }
 
 type deploymentStart struct {
-	modelPath
-	writeHeaders
+	ModelPath
+	WriteHeaders
 
 	Body json.RawMessage
 }
 
-type targetPath struct {
+// TargetPath is the part of a path that names a target.
+type TargetPath struct {
 	Target string `path:"target" pattern:"^[a-z0-9][a-z0-9-]{0,62}$" patternDescription:"[a-z0-9][a-z0-9-]{0,62}"`
 }
 
 type rollbackStart struct {
-	modelPath
-	targetPath
-	writeHeaders
+	ModelPath
+	TargetPath
+	WriteHeaders
 
 	Body json.RawMessage
 }
 
 type undeployStart struct {
-	modelPath
-	targetPath
-	writeHeaders
+	ModelPath
+	TargetPath
+	WriteHeaders
 
 	Reason string `query:"reason"`
 }
@@ -69,10 +70,10 @@ func (s *server) deployments(api huma.API) {
 }
 
 func (s *server) listDeployments(ctx context.Context, in *deploymentList) (*list[readmodel.Deployment], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.DeploymentsName); err != nil {
+	if err := s.fresh(ctx, in.Freshness, readmodel.DeploymentsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.DeploymentsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.DeploymentsName)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func (s *server) startDeployment(ctx context.Context, in *deploymentStart) (*acc
 			return nil, err
 		}
 	}
-	return s.begin(ctx, in.writeHeaders, sagaStart{
+	return s.begin(ctx, in.WriteHeaders, sagaStart{
 		kind: workflows.KindDeployModel, prefix: "deploy", key: string(input.Target), model: in.id(),
 		target: input.Target, version: input.Version, input: input, reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		summary: fmt.Sprintf("deploy %s version %s to %s", in.id(), input.Version, input.Target),
@@ -138,7 +139,7 @@ func (s *server) startRollback(ctx context.Context, in *rollbackStart) (*accepte
 	if err != nil {
 		return nil, err
 	}
-	return s.begin(ctx, in.writeHeaders, sagaStart{
+	return s.begin(ctx, in.WriteHeaders, sagaStart{
 		kind: workflows.KindRollbackModel, prefix: "rollback", key: in.Target, model: in.id(), target: target, version: input.To,
 		input: input, reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		summary: fmt.Sprintf("roll %s back at %s", in.id(), in.Target),
@@ -183,7 +184,7 @@ func (s *server) startUndeployment(ctx context.Context, in *undeployStart) (*acc
 	if err != nil {
 		return nil, err
 	}
-	return s.begin(ctx, in.writeHeaders, sagaStart{
+	return s.begin(ctx, in.WriteHeaders, sagaStart{
 		kind: workflows.KindUndeployModel, prefix: "undeploy", key: in.Target, model: in.id(), target: target,
 		input: input, reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		summary: fmt.Sprintf("undeploy %s from %s", in.id(), in.Target),

@@ -86,7 +86,7 @@ func (s *server) recordFeedback(ctx context.Context, in *feedbackPost) (*feedbac
 	if len(bad) > 0 {
 		return nil, errors.Join(bad[:min(len(bad), maxBadFields)]...)
 	}
-	m, err := meta(ctx, writeHeaders{})
+	m, err := meta(ctx, WriteHeaders{})
 	if err != nil {
 		return nil, err
 	}

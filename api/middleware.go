@@ -108,7 +108,7 @@ func (s *statusRecorder) Write(p []byte) (int, error) {
 func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // meta is what a command of this request carries.
-func meta(ctx context.Context, h writeHeaders) (domain.Meta, error) {
+func meta(ctx context.Context, h WriteHeaders) (domain.Meta, error) {
 	expect, err := h.expect()
 	if err != nil {
 		return domain.Meta{}, err

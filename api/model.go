@@ -13,7 +13,7 @@ import (
 )
 
 type modelCreate struct {
-	writeHeaders
+	WriteHeaders
 
 	Body struct {
 		ModelID         string            `json:"model_id" doc:"[a-z0-9][a-z0-9._-]{0,62}, unique in its tenant, never used again"`
@@ -28,9 +28,9 @@ type modelCreate struct {
 }
 
 type modelList struct {
-	paging
-	freshness
-	moment
+	Paging
+	Freshness
+	Moment
 
 	Status    string   `query:"status" enum:"created,trained,deployed,training,archived,deleted"`
 	ModelType string   `query:"model_type"`
@@ -39,16 +39,16 @@ type modelList struct {
 }
 
 type modelGet struct {
-	modelPath
-	freshness
-	moment
+	ModelPath
+	Freshness
+	Moment
 
 	AtRevision int64 `query:"at_revision" minimum:"0" doc:"The model right after this revision"`
 }
 
 type modelPatch struct {
-	modelPath
-	writeHeaders
+	ModelPath
+	WriteHeaders
 
 	Body struct {
 		Description *string            `json:"description,omitempty"`
@@ -57,8 +57,8 @@ type modelPatch struct {
 }
 
 type modelConfig struct {
-	modelPath
-	writeHeaders
+	ModelPath
+	WriteHeaders
 
 	Body struct {
 		NewConfig    json.RawMessage `json:"new_config" doc:"An object: it replaces the present one"`
@@ -78,7 +78,7 @@ func (s *server) models(api huma.API) {
 
 func (s *server) createModel(ctx context.Context, in *modelCreate) (*item[readmodel.Model], error) {
 	b := in.Body
-	answer, err := s.command(ctx, in.writeHeaders, domain.CreateModel{
+	answer, err := s.command(ctx, in.WriteHeaders, domain.CreateModel{
 		ModelID: domain.ModelID(b.ModelID), Name: b.Name, ModelType: b.ModelType, Algorithm: b.Algorithm, InitialConfig: b.InitialConfig,
 		Description: b.Description, Tags: b.Tags, IntendedPurpose: b.IntendedPurpose,
 	})
@@ -89,19 +89,19 @@ func (s *server) createModel(ctx context.Context, in *modelCreate) (*item[readmo
 }
 
 func (s *server) patchModel(ctx context.Context, in *modelPatch) (*item[readmodel.Model], error) {
-	return s.command(ctx, in.writeHeaders, domain.UpdateModelMetadata{
+	return s.command(ctx, in.WriteHeaders, domain.UpdateModelMetadata{
 		ModelID: in.id(), Description: in.Body.Description, Tags: in.Body.Tags,
 	})
 }
 
 func (s *server) configureModel(ctx context.Context, in *modelConfig) (*item[readmodel.Model], error) {
-	return s.command(ctx, in.writeHeaders, domain.UpdateModelConfiguration{
+	return s.command(ctx, in.WriteHeaders, domain.UpdateModelConfiguration{
 		ModelID: in.id(), NewConfig: in.Body.NewConfig, ChangeReason: in.Body.ChangeReason,
 	})
 }
 
 // command handles a command on a model and answers with the model after it.
-func (s *server) command(ctx context.Context, h writeHeaders, cmd domain.Command) (*item[readmodel.Model], error) {
+func (s *server) command(ctx context.Context, h WriteHeaders, cmd domain.Command) (*item[readmodel.Model], error) {
 	m, err := meta(ctx, h)
 	if err != nil {
 		return nil, err
@@ -165,11 +165,11 @@ func (s *server) listModels(ctx context.Context, in *modelList) (*list[readmodel
 		}
 		filter.Tags[key] = value
 	}
-	if err := s.fresh(ctx, in.freshness, readmodel.CatalogueName); err != nil {
+	if err := s.fresh(ctx, in.Freshness, readmodel.CatalogueName); err != nil {
 		return nil, err
 	}
 	var err error
-	if filter.AsOf, err = s.position(ctx, in.moment, readmodel.CatalogueName); err != nil {
+	if filter.AsOf, err = s.position(ctx, in.Moment, readmodel.CatalogueName); err != nil {
 		return nil, err
 	}
 	found, err := s.Reader.ListModels(ctx, callerOf(ctx).Tenant, filter, in.of())
@@ -189,10 +189,10 @@ func (s *server) getModel(ctx context.Context, in *modelGet) (*item[readmodel.Mo
 	if in.AsOf != "" && in.AtRevision > 0 {
 		return nil, param("at_revision", "cannot be given with as_of")
 	}
-	if err := s.fresh(ctx, in.freshness, readmodel.CatalogueName); err != nil {
+	if err := s.fresh(ctx, in.Freshness, readmodel.CatalogueName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.CatalogueName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.CatalogueName)
 	if in.AtRevision > 0 {
 		asOf, err = s.revisionPosition(ctx, in.id(), in.AtRevision)
 	}

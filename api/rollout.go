@@ -10,37 +10,39 @@ import (
 	"phantom/readmodel"
 )
 
-type rolloutFilter struct {
-	paging
-	freshness
-	moment
+// RolloutFilter are the query parameters of a list of rollouts.
+type RolloutFilter struct {
+	Paging
+	Freshness
+	Moment
 
 	Target string `query:"target"`
 	State  string `query:"state" enum:"running,promoted,rolled_back"`
 }
 
 type rolloutList struct {
-	modelPath
-	rolloutFilter
+	ModelPath
+	RolloutFilter
 }
 
-type rolloutGet struct {
-	freshness
-	moment
+// RolloutGet asks for a rollout.
+type RolloutGet struct {
+	Freshness
+	Moment
 
 	Rollout string `path:"rollout" format:"uuid" doc:"The rollout"`
 }
 
 type modelRolloutGet struct {
-	modelPath
-	rolloutGet
+	ModelPath
+	RolloutGet
 }
 
 func (s *server) rollouts(api huma.API) {
 	const all = "/api/v1/models/{model_id}/rollouts"
 	handle(s, api, operation("list-rollouts", http.MethodGet, all, "List a model's rollouts, the newest first, each with its last shift and verdict", "rollouts"),
 		func(ctx context.Context, in *rolloutList) (*list[readmodel.Rollout], error) {
-			answer, err := s.listRollouts(ctx, in.id(), in.rolloutFilter)
+			answer, err := s.listRollouts(ctx, in.id(), in.RolloutFilter)
 			if err != nil {
 				return nil, err
 			}
@@ -48,23 +50,23 @@ func (s *server) rollouts(api huma.API) {
 		})
 	handle(s, api, operation("get-rollout", http.MethodGet, all+"/{rollout}", "Get a rollout with all its shifts and verdicts", "rollouts"),
 		func(ctx context.Context, in *modelRolloutGet) (*item[readmodel.Rollout], error) {
-			return s.getRollout(ctx, in.id(), in.rolloutGet)
+			return s.getRollout(ctx, in.id(), in.RolloutGet)
 		})
 	handle(s, api, operation("list-all-rollouts", http.MethodGet, "/api/v1/rollouts", "List rollouts of all models, the newest first", "rollouts"),
-		func(ctx context.Context, in *rolloutFilter) (*list[readmodel.Rollout], error) {
+		func(ctx context.Context, in *RolloutFilter) (*list[readmodel.Rollout], error) {
 			return s.listRollouts(ctx, "", *in)
 		})
 	handle(s, api, operation("get-any-rollout", http.MethodGet, "/api/v1/rollouts/{rollout}", "Get a rollout by its id alone", "rollouts"),
-		func(ctx context.Context, in *rolloutGet) (*item[readmodel.Rollout], error) {
+		func(ctx context.Context, in *RolloutGet) (*item[readmodel.Rollout], error) {
 			return s.getRollout(ctx, "", *in)
 		})
 }
 
-func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in rolloutFilter) (*list[readmodel.Rollout], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.RolloutsName); err != nil {
+func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in RolloutFilter) (*list[readmodel.Rollout], error) {
+	if err := s.fresh(ctx, in.Freshness, readmodel.RolloutsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.RolloutsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.RolloutsName)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +80,11 @@ func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in roll
 	return then(pageOf(found), asOf), nil
 }
 
-func (s *server) getRollout(ctx context.Context, model domain.ModelID, in rolloutGet) (*item[readmodel.Rollout], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.RolloutsName); err != nil {
+func (s *server) getRollout(ctx context.Context, model domain.ModelID, in RolloutGet) (*item[readmodel.Rollout], error) {
+	if err := s.fresh(ctx, in.Freshness, readmodel.RolloutsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.RolloutsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.RolloutsName)
 	if err != nil {
 		return nil, err
 	}

@@ -50,14 +50,15 @@ type Saga struct {
 	Error      string              `json:"error" doc:"Why a saga ended without a result, else empty"`
 }
 
-type sagaPath struct {
+// SagaPath is the part of a path that names a saga.
+type SagaPath struct {
 	SagaID string `path:"saga_id" maxLength:"1000" doc:"The saga: its workflow id"`
 }
 
-type sagaGet struct{ sagaPath }
+type sagaGet struct{ SagaPath }
 
 type sagaList struct {
-	paging
+	Paging
 
 	WaitingFor string `query:"waiting_for" enum:"approval,decision,retry_step,turn" doc:"Only running sagas that wait for it"`
 	Kind       string `query:"kind" enum:"TrainModel,DeployModel,RollbackModel,UndeployModel"`

@@ -20,15 +20,15 @@ import (
 	"phantom/workflows"
 )
 
-// actionHeaders are what an action takes. Who acts is said by the caller's identity, never by the body.
-type actionHeaders struct {
-	sagaPath
+// ActionHeaders are what an action takes. Who acts is said by the caller's identity, never by the body.
+type ActionHeaders struct {
+	SagaPath
 
 	IdempotencyKey string `header:"Idempotency-Key" doc:"The same key acts once"`
 }
 
 type approveSaga struct {
-	actionHeaders
+	ActionHeaders
 
 	Body *struct {
 		Note string `json:"note,omitempty"`
@@ -36,7 +36,7 @@ type approveSaga struct {
 }
 
 type rejectSaga struct {
-	actionHeaders
+	ActionHeaders
 
 	Body *struct {
 		Reason string `json:"reason,omitempty"`
@@ -44,7 +44,7 @@ type rejectSaga struct {
 }
 
 type promoteSaga struct {
-	actionHeaders
+	ActionHeaders
 
 	Body *struct {
 		Full bool `json:"full,omitempty" doc:"All the way, not only to the next step"`
@@ -52,7 +52,7 @@ type promoteSaga struct {
 }
 
 type plainAction struct {
-	actionHeaders
+	ActionHeaders
 
 	Body *struct{}
 }
@@ -77,39 +77,39 @@ func (s *server) sagaActions(api huma.API) {
 		if message.Actor = &actor; in.Body != nil {
 			message.Note = in.Body.Note
 		}
-		return s.act(ctx, in.actionHeaders, workflows.ActionApprove, message)
+		return s.act(ctx, in.ActionHeaders, workflows.ActionApprove, message)
 	})
 	handle(s, api, op(workflows.ActionReject, "Reject what waits for approval"), func(ctx context.Context, in *rejectSaga) (*acted, error) {
 		actor, message := callerOf(ctx).Actor, workflows.Reject{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Reason = in.Body.Reason
 		}
-		return s.act(ctx, in.actionHeaders, workflows.ActionReject, message)
+		return s.act(ctx, in.ActionHeaders, workflows.ActionReject, message)
 	})
 	handle(s, api, op(workflows.ActionRetryStep, "Try the parked step again"), func(ctx context.Context, in *plainAction) (*acted, error) {
 		actor := callerOf(ctx).Actor
-		return s.act(ctx, in.actionHeaders, workflows.ActionRetryStep, workflows.RetryStep{Actor: &actor})
+		return s.act(ctx, in.ActionHeaders, workflows.ActionRetryStep, workflows.RetryStep{Actor: &actor})
 	})
 	handle(s, api, op(workflows.ActionPromote, "Pass the canary step now"), func(ctx context.Context, in *promoteSaga) (*acted, error) {
 		actor, message := callerOf(ctx).Actor, workflows.Promote{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Full = in.Body.Full
 		}
-		return s.act(ctx, in.actionHeaders, workflows.ActionPromote, message)
+		return s.act(ctx, in.ActionHeaders, workflows.ActionPromote, message)
 	})
 	handle(s, api, op(workflows.ActionAbort, "End the rollout and restore the champion"), func(ctx context.Context, in *rejectSaga) (*acted, error) {
 		actor, message := callerOf(ctx).Actor, workflows.Abort{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Reason = in.Body.Reason
 		}
-		return s.act(ctx, in.actionHeaders, workflows.ActionAbort, message)
+		return s.act(ctx, in.ActionHeaders, workflows.ActionAbort, message)
 	})
 	cancel := op(workflows.ActionCancel, "Undo what the saga did, and end it as canceled")
 	cancel.DefaultStatus = http.StatusAccepted
 	handle(s, api, cancel, s.cancelSaga)
 }
 
-// actions are what each kind of saga takes, whatever it does at the moment.
+// actions are what each kind of saga takes, whatever it does at the Moment.
 func actions(kind string) []workflows.Action {
 	switch kind {
 	case workflows.KindTrainModel:
@@ -144,7 +144,7 @@ func (s *server) takes(ctx context.Context, id string, action workflows.Action) 
 }
 
 // act sends an update and waits until the saga has recorded what came of it.
-func (s *server) act(ctx context.Context, h actionHeaders, action workflows.Action, message any) (*acted, error) {
+func (s *server) act(ctx context.Context, h ActionHeaders, action workflows.Action, message any) (*acted, error) {
 	found, err := s.takes(ctx, h.SagaID, action)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func (st sagaStart) id(tenant domain.Tenant) string {
 }
 
 // begin starts a saga, or attaches to the one that the same request has started.
-func (s *server) begin(ctx context.Context, h writeHeaders, st sagaStart) (*accepted, error) {
+func (s *server) begin(ctx context.Context, h WriteHeaders, st sagaStart) (*accepted, error) {
 	expect, err := h.expect()
 	if err != nil {
 		return nil, err

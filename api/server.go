@@ -6,6 +6,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"phantom/domain"
 	"phantom/readmodel"
 	"phantom/registry"
+	"phantom/rollout"
 )
 
 // Params is what the API stands on.
@@ -88,8 +90,17 @@ func configuration(version string) huma.Config {
 	config.CreateHooks = nil                                             // no $schema links in the answers
 	config.Transformers = []huma.Transformer{ourWords}
 	config.RejectUnknownQueryParameters = true
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
 	return config
+}
+
+// schemaName names a type in the description. Both a saga and a canary have a Step.
+func schemaName(t reflect.Type, hint string) string {
+	if t == typeOf[rollout.Step]() {
+		return "CanaryStep"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // wantJSON refuses a body in another format than the operation takes.

@@ -16,45 +16,48 @@ import (
 	"phantom/workflows"
 )
 
-type jobPath struct {
+// JobPath is the part of a path that names a training job.
+type JobPath struct {
 	Job string `path:"job" format:"uuid" doc:"The training job"`
 }
 
-type trainingFilter struct {
-	paging
-	freshness
-	moment
+// TrainingFilter are the query parameters of a list of trainings.
+type TrainingFilter struct {
+	Paging
+	Freshness
+	Moment
 
 	State string `query:"state" enum:"running,completed,failed,cancelled"`
 }
 
 type trainingList struct {
-	modelPath
-	trainingFilter
+	ModelPath
+	TrainingFilter
 }
 
-type trainingGet struct {
-	jobPath
-	freshness
-	moment
+// TrainingGet asks for a training.
+type TrainingGet struct {
+	JobPath
+	Freshness
+	Moment
 }
 
 type modelTrainingGet struct {
-	modelPath
-	trainingGet
+	ModelPath
+	TrainingGet
 }
 
 type trainingMetrics struct {
-	modelPath
-	jobPath
-	freshness
+	ModelPath
+	JobPath
+	Freshness
 
 	MaxPoints int `query:"max_points" minimum:"0" doc:"Longer curves are thinned evenly to so many points; 0 gives all"`
 }
 
 type trainingStart struct {
-	modelPath
-	writeHeaders
+	ModelPath
+	WriteHeaders
 
 	Body json.RawMessage
 }
@@ -67,7 +70,7 @@ func (s *server) trainings(api huma.API) {
 	describeBody[workflows.TrainModelInput](api, start)
 	handle(s, api, operation("list-trainings", http.MethodGet, all, "List a model's trainings, the newest first", "trainings"),
 		func(ctx context.Context, in *trainingList) (*list[readmodel.Training], error) {
-			answer, err := s.listTrainings(ctx, in.id(), in.trainingFilter)
+			answer, err := s.listTrainings(ctx, in.id(), in.TrainingFilter)
 			if err != nil {
 				return nil, err
 			}
@@ -75,25 +78,25 @@ func (s *server) trainings(api huma.API) {
 		})
 	handle(s, api, operation("get-training", http.MethodGet, one, "Get a training", "trainings"),
 		func(ctx context.Context, in *modelTrainingGet) (*item[readmodel.Training], error) {
-			return s.getTraining(ctx, in.id(), in.trainingGet)
+			return s.getTraining(ctx, in.id(), in.TrainingGet)
 		})
 	handle(s, api, operation("get-training-metrics", http.MethodGet, one+"/metrics", "The curves of a training's metrics, by name", "trainings"), s.trainingMetrics)
 	handle(s, api, operation("list-all-trainings", http.MethodGet, "/api/v1/trainings", "List trainings of all models, the newest first", "trainings"),
-		func(ctx context.Context, in *trainingFilter) (*list[readmodel.Training], error) {
+		func(ctx context.Context, in *TrainingFilter) (*list[readmodel.Training], error) {
 			return s.listTrainings(ctx, "", *in)
 		})
 	handle(s, api, operation("get-any-training", http.MethodGet, "/api/v1/trainings/{job}", "Get a training by its id alone", "trainings"),
-		func(ctx context.Context, in *trainingGet) (*item[readmodel.Training], error) {
+		func(ctx context.Context, in *TrainingGet) (*item[readmodel.Training], error) {
 			return s.getTraining(ctx, "", *in)
 		})
 	s.trainingLogs(api)
 }
 
-func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in trainingFilter) (*list[readmodel.Training], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in TrainingFilter) (*list[readmodel.Training], error) {
+	if err := s.fresh(ctx, in.Freshness, readmodel.TrainingsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.TrainingsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.TrainingsName)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +108,11 @@ func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in tra
 	return then(pageOf(found), asOf), nil
 }
 
-func (s *server) getTraining(ctx context.Context, model domain.ModelID, in trainingGet) (*item[readmodel.Training], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+func (s *server) getTraining(ctx context.Context, model domain.ModelID, in TrainingGet) (*item[readmodel.Training], error) {
+	if err := s.fresh(ctx, in.Freshness, readmodel.TrainingsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.TrainingsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.TrainingsName)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +133,7 @@ func (s *server) trainingOf(ctx context.Context, model domain.ModelID, job domai
 }
 
 func (s *server) trainingMetrics(ctx context.Context, in *trainingMetrics) (*list[readmodel.Curve], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+	if err := s.fresh(ctx, in.Freshness, readmodel.TrainingsName); err != nil {
 		return nil, err
 	}
 	if in.MaxPoints == 1 {
@@ -155,7 +158,7 @@ func (s *server) startTraining(ctx context.Context, in *trainingStart) (*accepte
 	if input.Deploy != nil && !s.serves(input.Deploy.Target) {
 		return nil, &domain.InvalidInput{Field: "deploy.target", Reason: s.noTarget(input.Deploy.Target)}
 	}
-	return s.begin(ctx, in.writeHeaders, sagaStart{
+	return s.begin(ctx, in.WriteHeaders, sagaStart{
 		kind: workflows.KindTrainModel, prefix: "train", key: cmp.Or(in.IdempotencyKey, newKey()), model: in.id(), input: input,
 		reuse:   enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		summary: fmt.Sprintf("train %s (%s)", in.id(), input.Algorithm),

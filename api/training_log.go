@@ -23,9 +23,9 @@ import (
 const followPause = 200 * time.Millisecond
 
 type trainingLog struct {
-	modelPath
-	jobPath
-	freshness
+	ModelPath
+	JobPath
+	Freshness
 
 	Follow bool `query:"follow" doc:"Go on until the job has ended"`
 }
@@ -38,7 +38,7 @@ func (s *server) trainingLogs(api huma.API) {
 		Description: "Lines: a time, and what happened", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}}
 	handle(s, api, op, func(ctx context.Context, in *trainingLog) (*huma.StreamResponse, error) {
-		if err := s.fresh(ctx, in.freshness, readmodel.TrainingsName); err != nil {
+		if err := s.fresh(ctx, in.Freshness, readmodel.TrainingsName); err != nil {
 			return nil, err
 		}
 		training, err := s.trainingOf(ctx, in.id(), domain.JobID(in.Job), 0)

@@ -11,16 +11,16 @@ import (
 )
 
 type versionList struct {
-	modelPath
-	paging
-	freshness
-	moment
+	ModelPath
+	Paging
+	Freshness
+	Moment
 }
 
 type versionGet struct {
-	modelPath
-	freshness
-	moment
+	ModelPath
+	Freshness
+	Moment
 
 	Version string `path:"version" pattern:"^[1-9][0-9]{0,8}$" patternDescription:"a version's number: 1, 2, …"`
 }
@@ -31,10 +31,10 @@ func (s *server) versions(api huma.API) {
 }
 
 func (s *server) listVersions(ctx context.Context, in *versionList) (*list[readmodel.Version], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.VersionsName); err != nil {
+	if err := s.fresh(ctx, in.Freshness, readmodel.VersionsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.VersionsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.VersionsName)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +46,10 @@ func (s *server) listVersions(ctx context.Context, in *versionList) (*list[readm
 }
 
 func (s *server) getVersion(ctx context.Context, in *versionGet) (*item[readmodel.Version], error) {
-	if err := s.fresh(ctx, in.freshness, readmodel.VersionsName); err != nil {
+	if err := s.fresh(ctx, in.Freshness, readmodel.VersionsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.moment, readmodel.VersionsName)
+	asOf, err := s.position(ctx, in.Moment, readmodel.VersionsName)
 	if err != nil {
 		return nil, err
 	}

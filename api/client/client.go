@@ -67,7 +67,7 @@ type Request struct {
 	Method string // GET when empty
 	Path   string // begins with /
 	Query  url.Values
-	Body   any // encoded as JSON
+	Body   any // encoded as JSON; an io.Reader is sent as it is, and Header names its Content-Type
 	Header http.Header
 }
 
@@ -118,7 +118,9 @@ func (c *Client) Stream(ctx context.Context, r Request) (*http.Response, error) 
 
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {
 	var body io.Reader
-	if r.Body != nil {
+	if raw, ok := r.Body.(io.Reader); ok {
+		body = raw
+	} else if r.Body != nil {
 		encoded, err := json.Marshal(r.Body)
 		if err != nil {
 			return nil, fmt.Errorf("encoding the request to %s: %w", r.Path, err)

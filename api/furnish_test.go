@@ -43,9 +43,10 @@ func (h *house) furnish() ids {
 		domain.StartRollout{ModelID: model, RolloutID: rollout, Version: "1", Target: "local"},
 		domain.PromoteRollout{ModelID: model, RolloutID: rollout, Reason: "initial"},
 	)
-	for _, cmd := range commands[:len(commands)-1] {
-		h.handle(cmd)
+	var last domain.Result
+	for _, cmd := range commands {
+		last = h.handle(cmd)
 	}
-	h.handle(commands[len(commands)-1])
+	h.settled(last)
 	return ids{job: string(job), rollout: string(rollout)}
 }

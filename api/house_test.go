@@ -55,9 +55,10 @@ func newHouse(t *testing.T, changes ...change) *house {
 		t: t, pool: pool, registry: registry.New(store), tenant: domain.Tenant("t-" + uuid.NewString()[:8]),
 		http: &http.Client{Transport: &http.Transport{}},
 	}
+	tail := eventstore.NewTail(store, eventstore.Lifecycle)
 	var err error
 	h.runner, err = projection.NewRunner(projection.Params{
-		Pool: pool, Feed: store, Projections: readmodel.Projections(), Sweep: 20 * time.Millisecond, Workers: 1,
+		Pool: pool, Feed: store, Projections: readmodel.Projections(), Tails: map[eventstore.Log]projection.Tail{eventstore.Lifecycle: tail},
 	})
 	require.NoError(t, err)
 	h.params = api.Params{
@@ -67,16 +68,17 @@ func newHouse(t *testing.T, changes ...change) *house {
 	for _, alter := range changes {
 		alter(h, &h.params)
 	}
-	h.project()
+	h.project(tail)
 	h.serve()
 	return h
 }
 
 // project runs the projections until the test ends.
-func (h *house) project() {
+func (h *house) project(tail *eventstore.Tail) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	running.Go(func() { _ = tail.Run(ctx) })
 	running.Go(func() { _ = h.runner.Run(ctx) })
 	h.t.Cleanup(func() {
 		cancel()
@@ -228,14 +230,16 @@ func (a answer) items() []object {
 	return items
 }
 
-// handle records something without the API, and returns when the read models have seen it.
+// handle records something without the API; settled waits until the read models have seen it.
 func (h *house) handle(cmd domain.Command) domain.Result {
 	h.t.Helper()
 	result, err := h.registry.Handle(h.t.Context(), h.tenant, cmd, domain.Meta{Actor: domain.Actor{Subject: "bob", Auth: domain.AuthLocal}})
 	require.NoError(h.t, err)
-	if cmd.Writes().Type == domain.TypeInferenceLog {
-		return result
-	}
+	return result
+}
+
+func (h *house) settled(result domain.Result) {
+	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
 	for _, name := range []string{
@@ -243,7 +247,6 @@ func (h *house) handle(cmd domain.Command) domain.Result {
 	} {
 		require.NoError(h.t, h.runner.WaitFor(ctx, name, string(h.tenant), result.Position))
 	}
-	return result
 }
 
 func digits() object {

@@ -211,6 +211,10 @@ type Cursor struct {
 type Page struct {
 	Tenant string
 	Events []Event // of the types asked for, in the order of their positions; may be empty
-	// Through is the position up to which the log was looked at: the next cursor. It is past the cursor always.
+	// Through is the position up to which the log was looked at: the next cursor. It is past the cursor, or Err tells why
+	// not.
 	Through int64
+	// Err is an ErrCorrupt when the event of the types behind Through is not what was appended: the tenant's log is read
+	// no further, and the other tenants' is.
+	Err error
 }

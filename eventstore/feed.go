@@ -39,8 +39,8 @@ func (s *Store) Heads(ctx context.Context, log Log) (map[string]int64, error) {
 
 // ReadAfter reads what came after each cursor: at most limit events a tenant, of the types (all when there are none), in
 // the order of their positions. A tenant with nothing new has no page. A page may be without events: then nothing of the
-// types stands up to Through. Call again with the pages' Through until there is no page. No event is ever skipped:
-// nothing can be committed later at or before a Through.
+// types stands up to Through. Call again with the pages' Through until there is no page, or only pages with an Err. No
+// event is ever skipped: nothing can be committed later at or before a Through.
 func (s *Store) ReadAfter(ctx context.Context, log Log, cursors []Cursor, types []string, limit int) ([]Page, error) {
 	const through = `select tenant, through from lifecycle.feed_through($1, $2, $3)`
 	const events = `select ` + envelope + ` from lifecycle.feed_events($1, $2, $3, $4, $5)`
@@ -67,7 +67,10 @@ func (s *Store) ReadAfter(ctx context.Context, log Log, cursors []Cursor, types 
 		_, err := pgx.ForEachRow(rows, []any{&tenant, &position}, func() error { reach[tenant] = position; return nil })
 		return err
 	})
-	batch.Queue(log.in(events), tenants, after, int64(window), orAll(types), limit).Query(into(&found))
+	batch.Queue(log.in(events), tenants, after, int64(window), orAll(types), limit).Query(func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, scanEvent)
+		return err
+	})
 	if err := s.send(ctx, batch); err != nil {
 		return nil, fmt.Errorf("read the %s log after %d cursors: %w", log, len(cursors), err)
 	}
@@ -91,9 +94,20 @@ func pages(cursors []Cursor, found []Event, reach map[string]int64, limit int) [
 				page.Through = last
 			}
 		}
-		if page.Through > c.After {
+		page.verify(c)
+		if page.Through > c.After || page.Err != nil {
 			all = append(all, page)
 		}
 	}
 	return all
+}
+
+// verify ends the page before the first event that is not what was appended.
+func (p *Page) verify(from Cursor) {
+	for i, e := range p.Events {
+		if err := e.Verify(); err != nil {
+			p.Events, p.Through, p.Err = p.Events[:i:i], max(from.After, e.Position-1), err
+			return
+		}
+	}
 }

@@ -133,6 +133,15 @@ func into(events *[]Event) func(pgx.Rows) error {
 }
 
 func toEvent(row pgx.CollectableRow) (Event, error) {
+	e, err := scanEvent(row)
+	if err != nil {
+		return Event{}, err
+	}
+	return e, e.Verify()
+}
+
+// scanEvent leaves it to its caller to verify the event.
+func scanEvent(row pgx.CollectableRow) (Event, error) {
 	var e Event
 	// The payloads are scanned as bytes: as json.RawMessage they would be parsed, and lose their outer white space.
 	err := row.Scan(&e.Position, &e.EventID, &e.TenantID, &e.AggregateType, &e.AggregateID, &e.AggregateVersion,
@@ -142,7 +151,7 @@ func toEvent(row pgx.CollectableRow) (Event, error) {
 		return Event{}, err
 	}
 	e.OccurredAt, e.RecordedAt = e.OccurredAt.UTC(), e.RecordedAt.UTC()
-	return e, e.Verify()
+	return e, nil
 }
 
 func toCommand(row pgx.CollectableRow) (CommandRecord, error) {

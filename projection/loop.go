@@ -168,7 +168,7 @@ func (l *loop) dispatch(ctx context.Context) error {
 // start hands a page to a worker. The channel has room for every worker, so none waits to report.
 func (l *loop) start(ctx context.Context, page eventstore.Page) {
 	t := l.tenant(page.Tenant)
-	if page.Through <= t.position {
+	if page.Through <= t.position && page.Err == nil {
 		return
 	}
 	t.busy = true

@@ -33,7 +33,10 @@ const (
 // one tenant's.
 func (s *step) attempt(ctx context.Context, after int64, page eventstore.Page) outcome {
 	done := outcome{page: page}
-	err := s.apply(ctx, after, page)
+	err := page.Err // it counts once all that lies before it is applied
+	if page.Through > after {
+		err = s.apply(ctx, after, page)
+	}
 	if errors.Is(err, errMoved) {
 		var at place
 		at, err = s.id.read(ctx, s.params.Pool, page.Tenant)
@@ -59,7 +62,10 @@ func (s *step) attempt(ctx context.Context, after int64, page eventstore.Page) o
 // blame writes down why a tenant does not move; what cannot be written down is told.
 func (s *step) blame(ctx context.Context, at eventstore.Cursor, page eventstore.Page, err error) {
 	position := int64(0)
-	if len(page.Events) == 1 && !passing(err) {
+	switch {
+	case page.Through <= at.After:
+		position = page.Through + 1
+	case len(page.Events) == 1 && !passing(err):
 		position = page.Events[0].Position
 	}
 	cause := describe(s.id, page, err)

@@ -39,7 +39,7 @@ type Projection interface {
 type Feed interface {
 	// Heads tells each tenant's last position.
 	Heads(ctx context.Context, log eventstore.Log) (map[string]int64, error)
-	// ReadAfter reads at most limit events of the types after each cursor.
+	// ReadAfter reads at most limit events of the types after each cursor. A page's Err is its tenant's alone.
 	ReadAfter(ctx context.Context, log eventstore.Log, cursors []eventstore.Cursor, types []string,
 		limit int) ([]eventstore.Page, error)
 }

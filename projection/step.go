@@ -66,6 +66,9 @@ func (s *step) fill(ctx context.Context, tenant string, head int64) error {
 		if err != nil {
 			return err
 		}
+		if len(pages) > 0 && pages[0].Err != nil && pages[0].Through <= at.Position {
+			return describe(s.id, pages[0], pages[0].Err)
+		}
 		if len(pages) == 0 || pages[0].Through <= at.Position {
 			return fmt.Errorf("projection %s: the log of tenant %s ends at %d, its head was %d",
 				s.id.Projection, tenant, at.Position, head)
@@ -91,6 +94,10 @@ func describe(id identity, page eventstore.Page, err error) error {
 		e := page.Events[0]
 		return fmt.Errorf("projection %s cannot apply event %d (%s of %s %s): %w",
 			id.Projection, e.Position, e.EventType, e.AggregateType, e.AggregateID, err)
+	}
+	if page.Err != nil && len(page.Events) == 0 {
+		return fmt.Errorf("projection %s cannot read the log of tenant %s after position %d: %w",
+			id.Projection, page.Tenant, page.Through, err)
 	}
 	return fmt.Errorf("projection %s cannot apply tenant %s up to position %d: %w",
 		id.Projection, page.Tenant, page.Through, err)

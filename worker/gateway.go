@@ -87,7 +87,7 @@ func (f routeFeed) ReadAfter(ctx context.Context, cursors map[domain.Tenant]int6
 
 // decodePage stops before an event that cannot be read.
 func decodePage(page eventstore.Page) gateway.Page {
-	decoded := gateway.Page{Tenant: domain.Tenant(page.Tenant), Through: page.Through}
+	decoded := gateway.Page{Tenant: domain.Tenant(page.Tenant), Through: page.Through, Err: page.Err}
 	for _, event := range page.Events {
 		recorded, err := registry.Decode(event)
 		if err != nil {

@@ -1,0 +1,56 @@
+package projection_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"phantom/eventstore"
+	"phantom/internal/pgtest"
+	"phantom/projection"
+)
+
+// tamper changes a stored event behind the store's back, as only a superuser can.
+func (s *stage) tamper(tenant string, position int64) {
+	s.t.Helper()
+	admin := pgtest.Pool(s.t, s.db.AdminURL)
+	var partition string
+	require.NoError(s.t, admin.QueryRow(s.t.Context(),
+		`select tableoid::regclass::text from lifecycle.events where tenant_id = $1 limit 1`, tenant).Scan(&partition))
+	for _, table := range []string{"lifecycle.events", partition} {
+		_, err := admin.Exec(s.t.Context(), "alter table "+table+" disable trigger refuse_change")
+		require.NoError(s.t, err)
+	}
+	_, err := admin.Exec(s.t.Context(),
+		`update lifecycle.events set event_data = '"forged"' where tenant_id = $1 and position = $2`, tenant, position)
+	require.NoError(s.t, err)
+}
+
+// An event that is not what was appended stops its own tenant, and nobody else's projection.
+func TestACorruptEventStopsItsTenantAlone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	last := s.append("sick", good(5)...)
+	s.tamper("sick", 3)
+	healthy := s.append("well", good(10)...)
+	r := s.runner(&tally{})
+	s.start(r)
+	s.waitFor(r, "well", healthy)
+
+	var status projection.Status
+	s.eventually(func() bool {
+		var err error
+		status, err = r.Status(t.Context(), "tally")
+		return err == nil && status.Of("sick").LastError != ""
+	}, "the status says why")
+	sick := status.Of("sick").Tenants[0]
+	require.EqualValues(t, 2, sick.Position, "what lies before it is applied")
+	require.EqualValues(t, 3, *sick.StoppedAt)
+	require.Contains(t, sick.Error, eventstore.ErrCorrupt.Error())
+	require.Equal(t, 2, s.counted("sick", 1))
+	s.waitFor(r, "well", s.append("well", good(1)...))
+
+	err := r.Fill(t.Context(), "tally", 2)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	require.Greater(t, last, sick.Position)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -125,7 +126,8 @@ func (l *inferenceLog) gather(one *lane) {
 	}
 }
 
-// next takes the rows of the first one's stream that follow each other; the lane ends with its last row.
+// next takes the first row and those of its stream, in their order, also from between the rows of other streams; the
+// lane ends with its last row.
 func (l *inferenceLog) next(one *lane) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,13 +135,15 @@ func (l *inferenceLog) next(one *lane) []entry {
 		delete(l.lanes, one.tenant)
 		return nil
 	}
-	first, n := one.rows[0], 1
-	for n < min(len(one.rows), l.params.BatchRows) && one.rows[n].stream == first.stream &&
-		one.rows[n].at.Sub(first.at) < batchSpan {
-		n++
-	}
-	batch := one.rows[:n:n]
-	one.rows = one.rows[n:]
+	first := one.rows[0]
+	var batch []entry
+	one.rows = slices.DeleteFunc(one.rows, func(e entry) bool {
+		taken := len(batch) < l.params.BatchRows && e.stream == first.stream && e.at.Sub(first.at).Abs() < batchSpan
+		if taken {
+			batch = append(batch, e)
+		}
+		return taken
+	})
 	if len(one.rows) >= l.params.BatchRows {
 		select {
 		case one.full <- struct{}{}:

@@ -94,6 +94,33 @@ func TestBatchesKeepTheirCommandIDAndStayOfOneStream(t *testing.T) {
 	})
 }
 
+// Two models that are asked in turn do not tear each other's rows into batches of one: the log would take
+// fewer rows than the targets answer, and drop the rest.
+func TestRowsOfSeveralStreamsAreLoggedTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.closed = true
+	targets := local(t, "mlp", []domain.Version{"1"})
+	targets["spare"] = targets["local"]
+	h := build(t, w, targets)
+	h.deploy(t, "insects", "1", "")
+	h.await(t, domain.DefaultTenant,
+		w.happen(domain.DefaultTenant, "insects", domain.ModelDeployed{Version: "1", DeploymentTarget: "spare"}))
+	for range 20 {
+		servingtest.Response(t, h.infer(t, "insects", rows(t, "", 1), "Phantom-Target", "local"))
+		servingtest.Response(t, h.infer(t, "insects", rows(t, "", 1), "Phantom-Target", "spare"))
+	}
+	w.set(func(w *world) { w.closed = false })
+	made := h.logged(t, 40)
+	require.Len(t, made, 40)
+	seen := map[domain.InferenceID]bool{}
+	for _, row := range made {
+		require.False(t, seen[row.InferenceID], "each row once")
+		seen[row.InferenceID] = true
+	}
+	w.set(func(w *world) { require.LessOrEqual(t, len(w.metas), 10) })
+}
+
 func TestDurableMeansLoggedBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

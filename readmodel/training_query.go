@@ -110,7 +110,7 @@ with points as (
 		greatest(count(*) over (partition by m.key) - 1, 1) as last
 	from phantom.training_progress p
 	cross join lateral jsonb_each_text(p.metrics) m
-	where p.tenant_id = $1 and p.training_job_id = $2 and p.generation = `
+	where p.tenant_id = $1 and p.training_job_id = $2 and p.model_id = $4 and p.generation = `
 
 const thinSQL = `)
 select metric, epoch, step, value, at
@@ -128,7 +128,8 @@ func (r *Reader) TrainingCurves(ctx context.Context, tenant domain.Tenant, job d
 	if maxPoints == 1 || maxPoints < 0 {
 		return nil, &domain.InvalidInput{Field: "max_points", Reason: "must be at least 2, or 0 for all"}
 	}
-	if _, err := r.GetTraining(ctx, tenant, job, 0); err != nil {
+	training, err := r.GetTraining(ctx, tenant, job, 0)
+	if err != nil {
 		return nil, err
 	}
 	most := int64(noThinning)
@@ -136,7 +137,7 @@ func (r *Reader) TrainingCurves(ctx context.Context, tenant domain.Tenant, job d
 		most = int64(maxPoints)
 	}
 	q := newQuery(tenant, TrainingsName, curvesSQL+liveSQL(TrainingsName)+thinSQL)
-	q.args = append(q.args, job, most)
+	q.args = append(q.args, job, most, training.ModelID) // the model leads to the job's rows by the key
 	points, _, err := ask[curvePoint](ctx, r, q)
 	if err != nil {
 		return nil, fmt.Errorf("curves of training %s: %w", job, err)

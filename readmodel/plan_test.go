@@ -1,0 +1,111 @@
+package readmodel_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"phantom/domain"
+	"phantom/internal/pgtest"
+	"phantom/readmodel"
+)
+
+// asked remembers the questions that a pool was asked, to look at their plans.
+type asked struct {
+	mu        sync.Mutex
+	questions []pgx.TraceBatchQueryData
+}
+
+func (*asked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+func (*asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (*asked) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+func (*asked) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+func (a *asked) TraceBatchQuery(_ context.Context, _ *pgx.Conn, question pgx.TraceBatchQueryData) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.questions = append(a.questions, question)
+}
+
+// node is what a plan tells of one of its steps.
+type node struct {
+	Type    string  `json:"Node Type"`
+	Table   string  `json:"Relation Name"`
+	Rows    float64 `json:"Actual Rows"`
+	Loops   float64 `json:"Actual Loops"`
+	Removed float64 `json:"Rows Removed by Filter"`
+	Plans   []node  `json:"Plans"`
+}
+
+// read is how many rows of the table were looked at.
+func (n node) read(table string) float64 {
+	var rows float64
+	if n.Table == table {
+		rows = (n.Rows + n.Removed) * n.Loops
+	}
+	for _, part := range n.Plans {
+		rows += part.read(table)
+	}
+	return rows
+}
+
+// The curves of a job are read without those of the tenant's other jobs.
+func TestCurvesReadTheRowsOfOneJob(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	w := h.world("acme")
+	w.create("digits", nil)
+	job := domain.JobID(uuid.NewString())
+	w.start("digits", job)
+	h.catchUp(1, 100)
+	var fill pgx.Batch
+	fill.Queue(`select set_config('phantom.tenant', 'acme', true)`)
+	fill.Queue(`insert into phantom.training_progress
+		select 'acme', 1, 'digits', case when n <= 10 then $1 else 'job-' || n % 200 end, n, n, n, 1, '{"loss": 1}', now()
+		from generate_series(1, 20000) n`, job)
+	require.NoError(t, h.pool.SendBatch(t.Context(), &fill).Close())
+	_, err := pgtest.Pool(t, h.db.OwnerURL).Exec(t.Context(), "analyze phantom.training_progress")
+	require.NoError(t, err)
+
+	seen := &asked{}
+	settings, err := pgxpool.ParseConfig(h.db.ServingURL)
+	require.NoError(t, err)
+	settings.ConnConfig.Tracer = seen
+	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	curves, err := readmodel.NewReader(pool).TrainingCurves(t.Context(), "acme", job, 0)
+	require.NoError(t, err)
+	require.Len(t, curves, 1)
+	require.Len(t, curves[0].Points, 10)
+
+	looked := 0
+	for _, question := range seen.questions {
+		if !strings.Contains(question.SQL, "training_progress") {
+			continue
+		}
+		var plan []byte
+		var explain pgx.Batch
+		explain.Queue(`select set_config('phantom.tenant', 'acme', true)`)
+		explain.Queue("explain (analyze, format json) "+question.SQL, question.Args...).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&plan) })
+		require.NoError(t, h.pool.SendBatch(t.Context(), &explain).Close())
+		var steps []struct{ Plan node }
+		require.NoError(t, json.Unmarshal(plan, &steps))
+		require.LessOrEqual(t, steps[0].Plan.read("training_progress"), 20.0, "%s\n%s", question.SQL, plan)
+		looked++
+	}
+	require.Equal(t, 2, looked, "the job's last progress, and its curves")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
@@ -36,6 +37,8 @@ func (p *parts) orchestrate(ctx context.Context, role config.Role) error {
 	w := worker.New(p.temporal, queues.Orchestration, worker.Options{
 		WorkerStopTimeout: stopGrace, DisableWorkflowWorker: !sagas, LocalActivityWorkerOnly: !effects,
 		MaxConcurrentActivityExecutionSize: 200,
+		// A person who aborts a canary waits for no more than this until the activity hears of it.
+		MaxHeartbeatThrottleInterval: time.Second,
 	})
 	if sagas {
 		workflows.New(workflows.Settings{Queues: queues}).Register(w)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -52,7 +51,6 @@ type deployModel struct {
 	rollout domain.RolloutID // "" until it is started
 	place   place
 	plan    activities.DeploymentPlan
-	began   time.Time
 
 	walk     canaryWalk
 	verdicts []domain.RolloutAssessed
@@ -101,6 +99,7 @@ func (d *deployModel) read(ctx workflow.Context, raw converter.RawValue) error {
 	d.step(stepPromote)
 	d.step(stepUnload)
 	d.place = place{saga: d.saga, target: d.input.Target}
+	d.details = d.split
 	return d.identify(ctx, identity{
 		tenant: d.input.Tenant, model: d.input.ModelID, target: d.input.Target, actor: actor, input: d.input,
 		title: fmt.Sprintf("deploy %s version %s to %s", d.input.ModelID, d.input.Version, d.input.Target),
@@ -199,7 +198,7 @@ func (d *deployModel) start(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	d.rollout, d.began = domain.RolloutID(idFor(ctx, "rollout")), workflow.Now(ctx)
+	d.rollout = domain.RolloutID(idFor(ctx, "rollout"))
 	record := effect{step: stepStart, summary: "start the rollout"}
 	err = d.perform(ctx, record, (*activities.Routing)(nil).StartRollout, func(o activities.Origin) any {
 		return activities.RolloutStart{Origin: o, Command: domain.StartRollout{

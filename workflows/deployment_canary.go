@@ -16,6 +16,7 @@ import (
 type canaryWalk struct {
 	plan  rollout.Plan
 	state rollout.State
+	began time.Time // when the candidate was about to get its first traffic
 	since time.Time // when every gateway had the present step's split
 	split domain.Traffic
 	looks int      // observations so far, each an activity with command ids of its own
@@ -34,6 +35,7 @@ func (d *deployModel) canary(ctx workflow.Context) (rollout.Action, error) {
 	if d.walk.plan, err = rollout.NewPlan(d.input.Strategy); err != nil {
 		return rollout.Action{}, err
 	}
+	d.walk.began = workflow.Now(ctx)
 	d.shifted = d.onUndo(stepTraffic, "give the traffic back to the champion", d.restoreTraffic)
 	action, err := d.next(rollout.Begun{})
 	for err == nil && action.Move != rollout.Promote && action.Move != rollout.RollBack {
@@ -97,16 +99,8 @@ func (d *deployModel) observe(ctx workflow.Context) (rollout.Action, error) {
 			d.end(ctx, step, StepFailed, errorText(err))
 			return rollout.Action{}, err
 		default:
-			d.lastError = errorText(err)
-			d.end(ctx, step, StepFailed, d.lastError)
-			m, err = d.await(ctx, wait{on: WaitingRetryStep, actions: []Action{ActionRetryStep, ActionPromote, ActionAbort}})
-			if err != nil {
-				return rollout.Action{}, err
-			}
-			d.lastError = ""
-			d.begin(ctx, step)
-			d.step(step).Attempt++
-			if action, again, err := d.told(ctx, step, m); err != nil || !again {
+			action, again, err := d.parked(ctx, step, err)
+			if err != nil || !again {
 				return action, err
 			}
 		}
@@ -120,7 +114,7 @@ func (d *deployModel) look(ctx workflow.Context, step string, seen *activities.S
 	e := effect{step: step, name: fmt.Sprintf("observe-%d", d.walk.looks), class: long}
 	watch := activities.StepWatch{
 		Origin: d.origin(ctx, e, 1), ModelID: d.model, RolloutID: d.rollout, Target: d.input.Target,
-		Version: d.plan.Version, Strategy: d.input.Strategy, ObserveAfter: d.plan.ObserveAfter, Began: d.began,
+		Version: d.plan.Version, Strategy: d.input.Strategy, ObserveAfter: d.plan.ObserveAfter, Began: d.walk.began,
 		State: d.walk.state, Held: workflow.Now(ctx).Sub(d.walk.since),
 	}
 	summary := fmt.Sprintf("observe version %s at %d %%", d.plan.Version, d.walk.split[d.plan.Version])
@@ -143,6 +137,25 @@ func (d *deployModel) look(ctx workflow.Context, step string, seen *activities.S
 	}
 	d.dismiss() // the numbers were faster
 	return nil, future.Get(ctx, seen)
+}
+
+// parked is a step that cannot be observed: a person says whether to try again, or what to do without.
+func (d *deployModel) parked(ctx workflow.Context, step string, cause error) (rollout.Action, bool, error) {
+	d.lastError = errorText(cause)
+	d.end(ctx, step, StepFailed, d.lastError)
+	m, err := d.await(ctx, wait{on: WaitingRetryStep, actions: []Action{ActionRetryStep, ActionPromote, ActionAbort}})
+	if err != nil {
+		return rollout.Action{}, false, err
+	}
+	d.lastError = ""
+	if m.action != ActionRetryStep {
+		return d.told(ctx, step, m)
+	}
+	d.begin(ctx, step)
+	d.step(step).Attempt++
+	d.step(step).Detail = "tried again by " + m.by.Subject
+	m.answer(Receipt{Revision: d.revision, Position: d.position}, nil)
+	return rollout.Action{}, true, nil
 }
 
 // decided goes where the numbers lead.
@@ -201,6 +214,21 @@ func (d *deployModel) answerAsked(err error) {
 		d.walk.asked = nil
 		m.answer(Receipt{Revision: d.revision, Position: d.position}, err)
 	}
+}
+
+// split is a table of who gets how much of the traffic.
+func (d *deployModel) split() string {
+	if len(d.walk.split) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n| version | traffic |\n|---|---|\n")
+	for _, version := range []domain.Version{d.plan.Champion, d.plan.Version} {
+		if version != "" {
+			fmt.Fprintf(&b, "| %s | %d %% |\n", version, d.walk.split[version])
+		}
+	}
+	return b.String()
 }
 
 // followCanary keeps the numbers that the observing activity signals.

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,7 @@ type town struct {
 
 	mu      sync.Mutex
 	lagging []string // gateways that are stuck
+	logAway bool     // the inference log cannot be read
 	broken  error    // of the artifact
 	ended   []string // deployments that a rollback ended
 	onEnd   func()
@@ -164,7 +166,7 @@ func deployLine(event domain.Event) string {
 	case domain.ModelUndeployed:
 		return name + " " + string(e.Version)
 	case domain.RolloutRolledBack:
-		return name + " to " + string(e.RestoredVersion)
+		return name + " to " + cmp.Or(string(e.RestoredVersion), "nothing")
 	case domain.ApprovalDecided:
 		return strings.TrimSpace(fmt.Sprintf("%s %s by %s %s", name, e.Decision, e.By.Subject, e.Note))
 	default:
@@ -213,6 +215,19 @@ func (w *town) CancelAndWait(_ context.Context, workflowID string) (bool, error)
 	return true, nil
 }
 
+func (w *town) blind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.logAway
+}
+
+// now changes the world while a saga plays.
+func (w *town) now(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
 // routes and inferences tell the two logs' heads apart.
 type (
 	routes     struct{ *town }
@@ -228,6 +243,9 @@ func (l inferences) Head(ctx context.Context, tenant domain.Tenant) (int64, erro
 }
 
 func (l inferences) Events(ctx context.Context, tenant domain.Tenant, stream domain.StreamID, from int64, limit int) ([]domain.Recorded, error) {
+	if l.blind() {
+		return nil, errors.New("the inference log cannot be read")
+	}
 	events, err := l.store.Load(ctx, string(tenant), eventstore.Inference,
 		eventstore.Stream{Type: string(stream.Type), ID: stream.ID}, eventstore.Range{From: from, Limit: limit})
 	if err != nil {
@@ -280,6 +298,13 @@ func (s *fakeServer) Unload(_ context.Context, name string) error {
 	defer s.mu.Unlock()
 	delete(s.loaded, name)
 	return nil
+}
+
+// goes takes the server away, or brings it back.
+func (s *fakeServer) goes(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
 }
 
 // serves lists the loaded models.

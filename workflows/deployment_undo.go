@@ -11,11 +11,16 @@ import (
 // restoreTraffic gives all traffic back to the champion, and waits until every gateway does.
 func (d *deployModel) restoreTraffic(ctx workflow.Context, _ error) error {
 	e := effect{step: stepTraffic, name: "undo-" + stepTraffic, aside: true, summary: "undo: all traffic to version " + string(d.plan.Champion)}
-	return d.undoWith(ctx, e, (*activities.Routing)(nil).ShiftTraffic, func(o activities.Origin) any {
+	champion := domain.Traffic{d.plan.Champion: 100}
+	err := d.undoWith(ctx, e, (*activities.Routing)(nil).ShiftTraffic, func(o activities.Origin) any {
 		return activities.TrafficShift{Origin: o, Command: domain.ShiftTraffic{
-			ModelID: d.model, RolloutID: d.rollout, Weights: domain.Traffic{d.plan.Champion: 100},
+			ModelID: d.model, RolloutID: d.rollout, Weights: champion,
 		}}
 	})
+	if err == nil {
+		d.walk.split = champion
+	}
+	return err
 }
 
 // recordRolledBack ends the rollout, with the reason.

@@ -32,6 +32,8 @@ type rollbackModel struct {
 	input RollbackModelInput
 	place place
 	plan  activities.DeploymentPlan
+	// loaded are the versions that were brought to the target, or were about to be.
+	loaded []domain.Version
 }
 
 // RollbackModel brings a version back to a target at once: without canary and without approval. A
@@ -71,30 +73,47 @@ func (r *rollbackModel) read(ctx workflow.Context, raw converter.RawValue) error
 }
 
 func (r *rollbackModel) story(ctx workflow.Context) (RollbackModelResult, error) {
-	if err := r.verify(ctx); err != nil { // refuse before the running deployment is disturbed
+	if err := r.verify(ctx); err != nil { // refuse before a running deployment is disturbed
 		return RollbackModelResult{}, err
-	}
-	if err := r.abortDeployment(ctx); err != nil {
-		return RollbackModelResult{}, err
-	}
-	reason := cmp.Or(r.input.Reason, "rolled back by "+r.actor.Subject)
-	if r.plan.Served {
-		return r.ended(ctx, "version "+string(r.plan.Version)+" serves already"), nil
 	}
 	tidied := r.onUndo(stepUnload, "unload what does not serve", func(ctx workflow.Context, _ error) error {
-		return r.place.unloadUnneeded(ctx, []domain.Version{r.plan.Version, r.plan.Champion})
+		return r.place.unloadUnneeded(ctx, append(r.loaded, r.plan.Champion))
 	})
-	if err := r.place.load(ctx, r.plan); err != nil {
-		return RollbackModelResult{}, err
-	}
-	if err := r.place.deploy(ctx, stepRestore, r.plan, reason); err != nil {
-		return RollbackModelResult{}, err
+	tidied.retire() // nothing is loaded yet
+	reason := cmp.Or(r.input.Reason, "rolled back by "+r.actor.Subject)
+	for round := 1; ; round++ {
+		if err := r.abortDeployment(ctx); err != nil {
+			return RollbackModelResult{}, err
+		}
+		if r.plan.Served {
+			return r.ended(ctx, fmt.Sprintf("version %s serves already", r.plan.Version)), nil
+		}
+		tidied.rearm()
+		err := r.bringBack(ctx, reason)
+		if err == nil {
+			break
+		}
+		if activities.ErrorType(err) != activities.TypeInvalidState || round == abortRounds {
+			return RollbackModelResult{}, err
+		} // else another deployment began meanwhile
 	}
 	if err := r.place.unload(ctx, r.plan.Champion); err != nil {
 		return RollbackModelResult{}, err
 	}
 	tidied.retire()
 	return r.ended(ctx, reason), nil
+}
+
+// abortRounds is how many deployments a rollback ends that begin one after the other.
+const abortRounds = 3
+
+// bringBack loads and proves the version, and gives it all traffic.
+func (r *rollbackModel) bringBack(ctx workflow.Context, reason string) error {
+	r.loaded = append(r.loaded, r.plan.Version)
+	if err := r.place.load(ctx, r.plan); err != nil {
+		return err
+	}
+	return r.place.deploy(ctx, stepRestore, r.plan, reason)
 }
 
 // verify looks at everything that could be refused, before the first effect.

@@ -26,6 +26,7 @@ type saga struct {
 	stage    string
 	steps    []*Step
 	progress Progress
+	details  func() string // Markdown that the story adds to its current details, or nil
 	undos    []*undo
 
 	inbox   []*message

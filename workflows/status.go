@@ -151,6 +151,9 @@ func (s *saga) render(ctx workflow.Context) {
 			fmt.Fprintf(&b, "| %s | %.4g |\n", cell(name), s.progress.Metrics[name])
 		}
 	}
+	if s.details != nil {
+		b.WriteString(s.details())
+	}
 	if s.lastError != "" {
 		fmt.Fprintf(&b, "\nlast error: %s\n", cell(s.lastError))
 	}

@@ -79,6 +79,9 @@ func (u *undeployModel) story(ctx workflow.Context) (UndeployModelResult, error)
 		}}
 	})
 	if err != nil {
+		if activities.Refused(err) {
+			tidied.retire() // it serves on
+		}
 		return UndeployModelResult{}, err
 	}
 	u.done(ctx, stepUndeploy, "no gateway sends requests there")

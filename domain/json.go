@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -69,7 +70,7 @@ func unfit(value any, depth int) string {
 			return "must not have NUL characters"
 		}
 	case json.Number:
-		if _, err := v.Float64(); err != nil {
+		if !fits(v) {
 			return "must have numbers that fit into 64-bit floating point"
 		}
 	case []any:
@@ -89,6 +90,21 @@ func unfit(value any, depth int) string {
 		}
 	}
 	return ""
+}
+
+// fits tells a number that is a 64-bit float and whose text jsonb's decimals can hold: those have at most 16,383 digits
+// behind the point, and "0e-99999" has more.
+func fits(number json.Number) bool {
+	const longest, steepest = 1024, 400
+	if _, err := number.Float64(); err != nil || len(number) > longest {
+		return false
+	}
+	_, exponent, given := strings.Cut(strings.ToLower(string(number)), "e")
+	if !given {
+		return true
+	}
+	e, err := strconv.Atoi(exponent)
+	return err == nil && -steepest <= e && e <= steepest
 }
 
 // parseJSON reads exactly one value and keeps the text of numbers.

@@ -1,6 +1,10 @@
 package domain
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 func (c StartTraining) validate(v *checks) {
 	v.model(c.ModelID)
@@ -32,7 +36,13 @@ func (v *checks) gate(field string, gate Gate) {
 func (v *checks) datasets(field string, datasets []DatasetInfo) {
 	for i, dataset := range datasets {
 		v.needed(at(field, i)+".uri", dataset.URI, maxReason)
+		v.text(at(field, i)+".format", dataset.Format, maxName)
+		v.text(at(field, i)+".split", dataset.Split, maxName)
 		v.text(at(field, i)+".label", dataset.Label, maxName)
+		for _, column := range slices.Sorted(maps.Keys(dataset.Schema)) {
+			v.text(at(field, i)+".schema", column, maxReason)
+			v.text(at(field, i)+".schema."+column, dataset.Schema[column], maxName)
+		}
 		v.notNegative(at(field, i)+".rows", dataset.Rows)
 		if dataset.Digest != "" {
 			v.digest(at(field, i)+".digest", dataset.Digest)

@@ -159,7 +159,7 @@ create table phantom.training_progress (
   model_id        text collate "C" not null,
   training_job_id text collate "C" not null,
   position        bigint not null,
-  epoch           integer not null,
+  epoch           bigint not null, -- a trainer counts as it likes
   step            bigint not null,
   percentage      double precision not null,
   metrics         jsonb not null,

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"phantom/artifact"
 	"phantom/domain"
@@ -179,6 +181,9 @@ func (t *Table) add(record, header []string, label int) error {
 			return refuse(fmt.Sprintf("row %d, column %s: no value", row, header[i]))
 		}
 		if i == label {
+			if !plain(cell) {
+				return refuse(fmt.Sprintf("row %d, column %s: %s", row, header[i], notPlain))
+			}
 			t.Labels = append(t.Labels, strings.Clone(cell))
 			continue
 		}
@@ -231,7 +236,22 @@ func checkHeader(header []string, label string) (int, error) {
 	if len(header) == 1 {
 		return 0, refuse("there is no column but the label")
 	}
+	for i, name := range header {
+		if !plain(name) {
+			return 0, refuse(fmt.Sprintf("header: the name of column %d is %s", i+1, notPlain))
+		}
+	}
 	return at, nil
+}
+
+const notPlain = "not plain text of at most 4096 characters"
+
+// plain is text that an event may hold: refused here, before the training, and not by the domain after it.
+func plain(text string) bool {
+	const longest = 4096
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= longest && !strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && !strings.ContainsRune("\n\r\t", r)
+	})
 }
 
 func readBounded(r io.Reader) ([]byte, error) {

@@ -30,7 +30,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 60 * time.Second
+// patience is what a loaded machine may take; poll is how often something outside is looked at.
+const (
+	patience = 60 * time.Second
+	poll     = 100 * time.Millisecond
+)
 
 // house is the API over a database of its own, with the projections running.
 type house struct {

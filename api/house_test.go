@@ -267,3 +267,9 @@ func (h *house) createDigits() answer {
 	a.as(http.StatusCreated)
 	return a
 }
+
+// emptyDatabase is one that knows nothing of what the house records.
+func emptyDatabase(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	return pgtest.New(t).Pool(t)
+}

@@ -38,6 +38,11 @@ func (s *Store) Append(ctx context.Context, tenant string, log Log, appends []Ap
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	giveBack, err := s.turns.take(ctx, tenant, log)
+	if err != nil {
+		return nil, fmt.Errorf("append to the %s log of tenant %s, behind others of the tenant: %w", log, tenant, err)
+	}
+	defer giveBack()
 	done, err := s.call(ctx, tenant, log, appends, cmd)
 	if err != nil {
 		return nil, fmt.Errorf("append to the %s log of tenant %s: %w", log, tenant, err)

@@ -1,0 +1,60 @@
+package eventstore_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"phantom/eventstore"
+	"phantom/eventstore/eventstoretest"
+	"phantom/internal/pgtest"
+)
+
+// TestAStalledTenantLeavesConnectionsToTheOthers: however many appends of a tenant wait for a head that somebody holds.
+func TestAStalledTenantLeavesConnectionsToTheOthers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool := db.Pool(t)
+	store := eventstore.New(pool)
+	fill(t, store, "stalled", 1)
+	foreign, err := pgtest.Pool(t, db.AdminURL).Begin(t.Context())
+	require.NoError(t, err)
+	defer foreign.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // It ended before, or the test failed.
+	_, err = foreign.Exec(t.Context(), "select from lifecycle.heads where tenant_id = 'stalled' for update")
+	require.NoError(t, err)
+
+	add := func(ctx context.Context, tenant string) error {
+		_, err := store.Append(ctx, tenant, eventstore.Lifecycle,
+			[]eventstore.Append{{Stream: stream("s"), Events: eventstoretest.Batch(1)}}, nil)
+		return err
+	}
+	waiting := int(pool.Config().MaxConns) * 2
+	errs := make([]error, waiting)
+	var all sync.WaitGroup
+	for i := range waiting {
+		all.Go(func() { errs[i] = add(t.Context(), "stalled") })
+	}
+	var blocked int
+	require.Eventually(t, func() bool {
+		err := foreign.QueryRow(t.Context(), `select count(*) from pg_stat_activity
+			where datname = current_database() and wait_event_type = 'Lock'`).Scan(&blocked)
+		return err == nil && blocked >= 2
+	}, 10*time.Second, 5*time.Millisecond)
+
+	soon, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for range 10 {
+		require.NoError(t, add(soon, "other"), "%d of %d wait in the database", blocked, waiting)
+	}
+	require.NoError(t, foreign.Rollback(t.Context()))
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err, "those who waited are served")
+	}
+	head, err := store.Head(t.Context(), "stalled", eventstore.Lifecycle)
+	require.NoError(t, err)
+	require.EqualValues(t, 1+waiting, head)
+}

@@ -40,7 +40,7 @@ type loop struct {
 type tenantState struct {
 	position int64
 	busy     bool
-	limit    int // events in the next batch: halved on the way to a poison event
+	limit    int // events in the next batch: halved after each that failed, on the way to a poison event too
 	failures int // in a row
 	retryAt  time.Time
 }

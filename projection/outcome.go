@@ -97,6 +97,7 @@ func (l *loop) settle(done outcome) {
 	case divisible:
 		t.limit = max(1, len(done.page.Events)/2)
 	case failed:
+		t.limit = max(1, len(done.page.Events)/2) // it may have been too much for a deadline or for the memory
 		t.failures++
 		t.retryAt = time.Now().Add(backoff(t.failures))
 	case cut:

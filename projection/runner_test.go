@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"phantom/eventstore"
 	"phantom/internal/pgtest"
 	"phantom/projection"
 )
@@ -283,4 +284,25 @@ func TestTheFeedRoleAloneSeesAllPlaces(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "row-level security")
+}
+
+// hasty takes too long over more than a few events.
+type hasty struct{ tally }
+
+func (p *hasty) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	if len(events) > 3 {
+		return context.DeadlineExceeded
+	}
+	return p.tally.Apply(ctx, tx, generation, events)
+}
+
+// A batch that is too much for its deadline is not tried again and again as a whole.
+func TestABatchThatTakesTooLongIsTriedInPieces(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&hasty{})
+	last := s.append("a", good(10)...)
+	s.start(r)
+	s.waitFor(r, "a", last)
+	require.Equal(t, 10, s.counted("a", 1))
 }

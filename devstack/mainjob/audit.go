@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -77,7 +78,7 @@ func (j *job) compareDigests(ctx context.Context) error {
 
 // readPast shows the model as of before version C's rollout, and now.
 func (j *job) readPast(ctx context.Context) error {
-	now, err := j.model(ctx, model)
+	now, err := j.model(ctx, model, j.report.last())
 	if err != nil {
 		return err
 	}
@@ -95,10 +96,12 @@ func (j *job) readPast(ctx context.Context) error {
 	return nil
 }
 
-// model reads a model with the position that the answer stands for.
-func (j *job) model(ctx context.Context, id string) (modelView, error) {
+// model reads a model that has seen a position of the log, and the position that the answer stands for.
+func (j *job) model(ctx context.Context, id string, seen int64) (modelView, error) {
 	var view modelView
-	response, err := j.API.Stream(ctx, client.Request{Path: "/api/v1/models/" + id})
+	response, err := j.API.Stream(ctx, client.Request{
+		Path: "/api/v1/models/" + id, Header: http.Header{"Phantom-Min-Position": {strconv.FormatInt(seen, 10)}},
+	})
 	if err != nil {
 		return view, err
 	}

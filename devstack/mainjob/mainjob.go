@@ -129,7 +129,7 @@ func (j *job) broken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := j.model(ctx, model)
+	before, err := j.model(ctx, model, c.Position)
 	if err != nil {
 		return err
 	}

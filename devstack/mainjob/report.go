@@ -83,6 +83,18 @@ func (r *Report) training(name string) TrainingReport {
 	return TrainingReport{}
 }
 
+// last is the position of the last saga's last event.
+func (r *Report) last() int64 {
+	last := int64(0)
+	for _, t := range r.Trainings {
+		last = max(last, t.Position)
+	}
+	for _, d := range r.Deployments {
+		last = max(last, d.Position)
+	}
+	return last
+}
+
 func (r *Report) write(folder string) error {
 	encoded, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {

@@ -196,8 +196,11 @@ func (s *Stack) Revive(ctx context.Context) error {
 
 func (s *Stack) startDead(ctx context.Context) error {
 	for _, part := range s.parts {
-		if running := part.running(); running != nil && !running.ended() {
-			continue
+		if running := part.running(); running != nil {
+			if running.Alive() {
+				continue
+			}
+			<-running.done // who killed it may know before its parent does
 		}
 		if err := s.start(ctx, part); err != nil {
 			return err

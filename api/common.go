@@ -57,7 +57,7 @@ func (h WriteHeaders) expect() (*int64, error) {
 
 // item is an answer with one object.
 type item[T any] struct {
-	ETag     string `header:"ETag" doc:"The model's revision, in quotes; for If-Match"`
+	ETag     string `header:"ETag" doc:"The model's revision, in quotes; for If-Match"` //nolint:tagliatelle // HTTP's own spelling
 	Location string `header:"Location" doc:"Where a new object is"`
 	Position int64  `header:"Phantom-Position" doc:"The position of the log that the answer has at least seen"`
 	Body     T

@@ -50,8 +50,7 @@ func relax(schemas huma.Registry, t reflect.Type, walked map[reflect.Type]bool) 
 		return
 	}
 	schema.Required = nil
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); field.Tag.Get("later") != "" {
 			delete(schema.Properties, name)
 			continue

@@ -152,38 +152,41 @@ func feedbackJSON(raw []byte) ([]feedbackLabel, error) {
 	if !json.Valid(raw) {
 		return nil, problem(http.StatusBadRequest, CodeMalformed, "the body is not JSON")
 	}
-	var body feedbackBody
-	reader := json.NewDecoder(bytes.NewReader(raw))
-	reader.DisallowUnknownFields()
-	err := reader.Decode(&body)
-	var mismatch *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &mismatch):
-		return nil, &domain.InvalidInput{Field: mismatch.Field, Reason: "must not be " + mismatch.Value}
-	case err != nil:
-		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return nil, unknownLabelField(raw, strings.Trim(name, `"`))
-		}
-		return nil, &domain.InvalidInput{Field: "feedback", Reason: "must be a list of labels with times in RFC 3339"}
-	case len(body.Feedback) == 0:
+	var body struct {
+		Feedback []json.RawMessage `json:"feedback"`
+	}
+	if err := strictly(raw, "", &body); err != nil {
+		return nil, err
+	}
+	if len(body.Feedback) == 0 {
 		return nil, &domain.InvalidInput{Field: "feedback", Reason: "needs at least one label"}
 	}
-	return body.Feedback, nil
-}
-
-// unknownLabelField says where the field stands that Go's decoder only names.
-func unknownLabelField(raw []byte, name string) error {
-	var body struct {
-		Feedback []map[string]json.RawMessage `json:"feedback"`
-	}
-	if json.Unmarshal(raw, &body) == nil {
-		for i, label := range body.Feedback {
-			if _, there := label[name]; there {
-				return &domain.InvalidInput{Field: fmt.Sprintf("feedback.%d.%s", i, name), Reason: "is not a field"}
-			}
+	labels := make([]feedbackLabel, len(body.Feedback))
+	var bad []error
+	for i, label := range body.Feedback {
+		if err := strictly(label, fmt.Sprintf("feedback.%d.", i), &labels[i]); err != nil && len(bad) < maxBadFields {
+			bad = append(bad, err)
 		}
 	}
-	return &domain.InvalidInput{Field: name, Reason: "is not a field"}
+	return labels, errors.Join(bad...)
+}
+
+// strictly decodes valid JSON, and names the field that is unknown or has the wrong type below a prefix.
+func strictly(raw []byte, prefix string, into any) error {
+	reader := json.NewDecoder(bytes.NewReader(raw))
+	reader.DisallowUnknownFields()
+	err := reader.Decode(into)
+	if err == nil {
+		return nil
+	}
+	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind, _, _ := strings.Cut(mismatch.Value, " ") // "number 1e99": what was sent is not repeated
+		return &domain.InvalidInput{Field: strings.TrimSuffix(prefix+mismatch.Field, "."), Reason: "must not be this " + kind}
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return &domain.InvalidInput{Field: prefix + strings.Trim(name, `"`), Reason: "is not a field"}
+	}
+	return &domain.InvalidInput{Field: prefix + "labelled_at", Reason: "must be a time like 2026-11-23T10:00:00Z"} // the only one that reads itself
 }
 
 // feedbackCSV reads a header and a line a label. Labels are texts: "7" is the same label as 7.

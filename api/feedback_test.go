@@ -38,7 +38,8 @@ func TestFeedbackIsRecordedOnce(t *testing.T) {
 	a, b := inference("local"), inference("prod")
 	body := object{"feedback": []any{
 		object{"inference_id": a, "row": 0, "label": "7", "source": "nurse", "labelled_at": "2026-11-23T10:00:00Z"},
-		object{"inference_id": a + "#1", "label": 8}, object{"inference_id": b, "label": true},
+		object{"inference_id": a + "#1", "label": 8},
+		object{"inference_id": b, "label": true},
 	}}
 	require.Equal(t, object{"recorded": 3.0}, h.post(feedbackPath, body).as(http.StatusOK))
 	require.Equal(t, object{"recorded": 3.0}, h.post(feedbackPath, body).as(http.StatusOK), "sent again as a whole")
@@ -64,11 +65,14 @@ func badFeedback() []refusal {
 		{"feedback: no label", one(object{"inference_id": id}), badBody, "invalid_input", []string{"/feedback/0/label"}},
 		{"feedback: label is an object", one(object{"inference_id": id, "label": object{}}), badBody, "invalid_input", []string{"/feedback/0/label"}},
 		{"feedback: row is text", one(object{"inference_id": id, "label": 1, "row": "x"}), badBody, "invalid_input", []string{"/feedback/0/row"}},
+		{"feedback: bad time", one(object{"inference_id": id, "label": 1, "labelled_at": "today"}), badBody, "invalid_input", []string{"/feedback/0/labelled_at"}},
+		{"feedback: label is no object", post(feedbackPath, object{"feedback": []any{7}}), badBody, "invalid_input", []string{"/feedback/0"}},
 		{"feedback: bad row", one(object{"inference_id": id, "label": 1, "row": -1}), badBody, "invalid_input", []string{"/feedback/0/row"}},
 		{"feedback: two rows", one(object{"inference_id": id + "#1", "label": 1, "row": 2}), badBody, "invalid_input", []string{"/feedback/0/row"}},
 		{
 			"feedback: good and bad", post(feedbackPath, object{"feedback": []any{object{"inference_id": id, "label": 1}, object{"inference_id": "x", "label": 1}}}),
-			badBody, "invalid_input", []string{"/feedback/1/inference_id"},
+			badBody, "invalid_input",
+			[]string{"/feedback/1/inference_id"},
 		},
 		{"feedback: not JSON", post(feedbackPath, `{"feedback":`), http.StatusBadRequest, "malformed", nil},
 		{"feedback: no body", post(feedbackPath, nil), http.StatusBadRequest, "malformed", nil},

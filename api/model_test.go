@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestModelAsItWas(t *testing.T) {
 	first, err := time.Parse(time.RFC3339Nano, text(events[0]["recorded_at"]))
 	require.NoError(t, err)
 	for n := range 5 {
-		h.do(request{method: http.MethodPatch, path: "/api/v1/models/digits", body: object{"description": fmt.Sprint(n)}}).as(http.StatusOK)
+		h.do(request{method: http.MethodPatch, path: "/api/v1/models/digits", body: object{"description": strconv.Itoa(n)}}).as(http.StatusOK)
 	}
 
 	for query, want := range map[string]string{
@@ -81,7 +82,7 @@ func TestModelsAreListed(t *testing.T) {
 	require.Empty(t, h.get("/api/v1/models").items())
 	for n := range 5 {
 		model := digits()
-		model["model_id"], model["tags"] = fmt.Sprintf("m%d", n), object{"team": fmt.Sprint(n % 2), "all": "yes"}
+		model["model_id"], model["tags"] = fmt.Sprintf("m%d", n), object{"team": strconv.Itoa(n % 2), "all": "yes"}
 		if n == 4 {
 			model["algorithm"] = "logistic_regression"
 		}
@@ -139,7 +140,7 @@ func TestEventsAreListed(t *testing.T) {
 	h := newHouse(t)
 	h.createDigits()
 	for n := range 4 {
-		h.do(request{method: http.MethodPatch, path: "/api/v1/models/digits", body: object{"description": fmt.Sprint(n)}}).as(http.StatusOK)
+		h.do(request{method: http.MethodPatch, path: "/api/v1/models/digits", body: object{"description": strconv.Itoa(n)}}).as(http.StatusOK)
 	}
 	other := digits()
 	other["model_id"] = "other"
@@ -186,7 +187,7 @@ func TestVersionsDeploymentsAndRollouts(t *testing.T) {
 	version := h.get("/api/v1/models/digits/versions/1").as(http.StatusOK)
 	require.Equal(t, artifactOf("a"), version["artifacts_location"])
 	require.Len(t, h.get("/api/v1/models/digits/versions").items(), 2)
-	require.Len(t, h.get("/api/v1/models/digits/versions?as_of=4").items(), 0)
+	require.Empty(t, h.get("/api/v1/models/digits/versions?as_of=4").items())
 	deployments := h.get("/api/v1/models/digits/deployments?current=true&target=local").items()
 	require.Len(t, deployments, 1)
 	require.EqualValues(t, 100, deployments[0]["weight"])

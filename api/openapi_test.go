@@ -19,7 +19,7 @@ import (
 	"phantom/workflows"
 )
 
-var update = flag.Bool("update", false, "write openapi.json")
+var update = flag.Bool("update", false, "write openapi.json") //nolint:gochecknoglobals // a flag of the test binary
 
 // described is the description that the API gives of itself.
 func described(t *testing.T) []byte {

@@ -2,7 +2,7 @@ package api_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,9 +35,11 @@ const (
 func post(path string, body any) request {
 	return request{method: http.MethodPost, path: path, body: body}
 }
+
 func put(path string, body any) request {
 	return request{method: http.MethodPut, path: path, body: body}
 }
+
 func patch(path string, body any) request {
 	return request{method: http.MethodPatch, path: path, body: body}
 }
@@ -61,7 +63,7 @@ func badModels() []refusal {
 	const models, one, config = "/api/v1/models", "/api/v1/models/digits", "/api/v1/models/digits/config"
 	large := and(digits(), "description", strings.Repeat("x", 1<<20))
 	return []refusal{
-		{"create: unknown field", post(models, and(digits(), "nmae", 1)), badBody, "invalid_input", []string{"/nmae"}},
+		{"create: unknown field", post(models, and(digits(), "naam", 1)), badBody, "invalid_input", []string{"/naam"}},
 		{"create: missing field", post(models, without(digits(), "name")), badBody, "invalid_input", []string{"/name"}},
 		{"create: wrong type", post(models, and(digits(), "name", 7)), badBody, "invalid_input", []string{"/name"}},
 		{"create: empty name", post(models, and(digits(), "name", " ")), badBody, "invalid_input", []string{"/name"}},
@@ -200,7 +202,7 @@ func TestWaitingForAPositionEnds(t *testing.T) {
 	h := newHouse(t, func(h *house, p *api.Params) {
 		p.WaitFor = func(ctx context.Context, name, tenant string, position int64) error {
 			if deadline, limited := ctx.Deadline(); !limited || time.Until(deadline) > 10*time.Second {
-				return fmt.Errorf("the wait has no end within 10 s")
+				return errors.New("the wait has no end within 10 s")
 			}
 			if position < 100 {
 				return h.runner.WaitFor(ctx, name, tenant, position)
@@ -253,8 +255,13 @@ func TestServersAreAway(t *testing.T) {
 		p.Reader, p.Registry = readmodel.NewReader(pool), registry.New(eventstore.New(pool))
 	})
 	for _, r := range []request{
-		{path: "/api/v1/models"}, {path: "/api/v1/models/digits"}, {path: "/api/v1/events"}, post("/api/v1/models", digits()),
-		{path: "/api/v1/sagas"}, {path: "/api/v1/sagas/x"}, post(trainingsPath, trainDigits()), post("/api/v1/sagas/x/cancel", nil),
+		{path: "/api/v1/models"},
+		{path: "/api/v1/models/digits"},
+		{path: "/api/v1/events"},
+		post("/api/v1/models", digits()),
+		{path: "/api/v1/sagas"},
+		{path: "/api/v1/sagas/x"},
+		post(trainingsPath, trainDigits()), post("/api/v1/sagas/x/cancel", nil),
 	} {
 		away := h.do(r)
 		away.problem(http.StatusServiceUnavailable, "unavailable")

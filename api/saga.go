@@ -152,8 +152,7 @@ func (s *server) ending(ctx context.Context, saga *Saga) error {
 		}
 		return nil
 	}
-	var ended *temporal.WorkflowExecutionError
-	if !errors.As(err, &ended) {
+	if _, ended := errors.AsType[*temporal.WorkflowExecutionError](err); !ended {
 		return s.temporalError(err, saga.SagaID)
 	}
 	saga.Error = failure(err, saga.State)

@@ -84,8 +84,7 @@ func (s *server) begin(ctx context.Context, h WriteHeaders, st sagaStart) (*acce
 	ctx, cancel := context.WithTimeout(ctx, temporalWrite)
 	defer cancel()
 	_, err = s.Temporal.ExecuteWorkflow(ctx, s.options(ctx, st, h.IdempotencyKey, hash), st.kind, st.input)
-	var standing *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &standing) { // somebody was faster since the look
+	if _, standing := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); standing { // somebody was faster since the look
 		attached, err := s.attach(ctx, id, h.IdempotencyKey, hash)
 		if !attached && err == nil {
 			err = problem(http.StatusConflict, CodeConflict, "saga "+id+" was started by somebody else meanwhile; try again")

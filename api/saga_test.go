@@ -181,7 +181,8 @@ func (h *house) refusesWhatIsNotThere() {
 	h.t.Helper()
 	const path = "/api/v1/models/digits/deployments/"
 	for _, r := range []request{
-		{method: http.MethodDelete, path: path + "mars"}, {method: http.MethodPost, path: path + "mars/rollback"},
+		{method: http.MethodDelete, path: path + "mars"},
+		{method: http.MethodPost, path: path + "mars/rollback"},
 		{method: http.MethodPost, path: path + "local/rollback", body: object{"to": "9"}},
 	} {
 		h.do(r).problem(http.StatusNotFound, "not_found")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.uber.org/zap"
 
 	"phantom/domain"
 	"phantom/eventstore"
@@ -50,10 +51,10 @@ func (s *server) trainingLogs(api huma.API) {
 			return nil, err
 		}
 		reading := &logReading{server: s, tenant: callerOf(ctx).Tenant, training: training, after: began - 1}
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
+		return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // it goes on after the handler's context
 			hc.SetHeader("Content-Type", "text/plain; charset=utf-8")
 			if err := reading.copy(hc.Context(), hc.BodyWriter(), in.Follow); err != nil && hc.Context().Err() == nil {
-				s.answer(hc.Context(), err)
+				s.log.Error("a log broke off", zap.String("request_id", requestID(hc.Context())), zap.Error(err))
 				panic(http.ErrAbortHandler) // the only way to tell a reader that this was not the end
 			}
 		}}, nil

@@ -39,7 +39,9 @@ func (a *asked) TraceBatchQuery(_ context.Context, _ *pgx.Conn, question pgx.Tra
 	a.questions = append(a.questions, question)
 }
 
-// node is what a plan tells of one of its steps.
+// node is what a plan tells of one of its steps, under the names that PostgreSQL gives.
+//
+//nolint:tagliatelle // They are not ours.
 type node struct {
 	Type    string  `json:"Node Type"`
 	Table   string  `json:"Relation Name"`

@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -196,21 +197,9 @@ func feedbackCSV(raw []byte) ([]feedbackLabel, error) {
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, CodeMalformed, "the body is no CSV with a header inference_id,row,label")
 	}
-	column := map[string]int{}
-	for i, name := range header {
-		column[strings.TrimSpace(name)] = i
-	}
-	for name := range column {
-		switch name {
-		case "inference_id", "row", "label", "labelled_at", "source":
-		default:
-			return nil, &domain.InvalidInput{Field: name, Reason: "is no column; the columns are inference_id, row, label, labelled_at, source"}
-		}
-	}
-	for _, name := range []string{"inference_id", "label"} {
-		if _, there := column[name]; !there {
-			return nil, &domain.InvalidInput{Field: name, Reason: "is required: the header is inference_id,row,label"}
-		}
+	column, err := columns(header)
+	if err != nil {
+		return nil, err
 	}
 	var labels []feedbackLabel
 	for {
@@ -232,6 +221,27 @@ func feedbackCSV(raw []byte) ([]feedbackLabel, error) {
 		return nil, &domain.InvalidInput{Field: "feedback", Reason: "needs at least one label"}
 	}
 	return labels, nil
+}
+
+// columns finds the columns by the header. What stands there else may be data, and is not repeated.
+func columns(header []string) (map[string]int, error) {
+	column := map[string]int{}
+	for i, name := range header {
+		name = strings.TrimSpace(name)
+		_, twice := column[name]
+		if !twice && slices.Contains([]string{"inference_id", "row", "label", "labelled_at", "source"}, name) {
+			column[name] = i
+			continue
+		}
+		return nil, &domain.InvalidInput{Field: "header", Reason: fmt.Sprintf(
+			"column %d must be another one of inference_id, row, label, labelled_at, source", i+1)}
+	}
+	for _, name := range []string{"inference_id", "label"} {
+		if _, there := column[name]; !there {
+			return nil, &domain.InvalidInput{Field: name, Reason: "is required: the header is inference_id,row,label"}
+		}
+	}
+	return column, nil
 }
 
 func labelOf(record []string, column map[string]int, index int) (feedbackLabel, error) {

@@ -94,7 +94,7 @@ func (p *parts) derive() error {
 	}
 	var err error
 	p.runner, err = projection.NewRunner(projection.Params{
-		Pool: p.loopPool, Feed: p.store, Tails: hints, Projections: readmodel.Projections(),
+		Pool: p.loopPool, Feed: eventstore.New(p.loopPool), Tails: hints, Projections: readmodel.Projections(),
 		Failed: func(name, tenant string, err error) {
 			p.log.Error("a projection does not move", zap.String("projection", name), zap.String("tenant", tenant), zap.Error(err))
 		},

@@ -76,6 +76,9 @@ func (j *job) tell(ctx context.Context) error {
 	if err := j.prepareData(); err != nil {
 		return err
 	}
+	if err := j.clear(ctx); err != nil {
+		return err
+	}
 	for _, part := range []struct {
 		title string
 		tell  func(context.Context) error

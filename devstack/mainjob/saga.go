@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"phantom/api/client"
@@ -62,7 +63,7 @@ func (j *job) follow(ctx context.Context, id string, see func(saga) error) (saga
 		case s.State == "completed":
 			return s, nil
 		case s.State != "running":
-			return s, fmt.Errorf("the saga %s ended as %s: %s", id, s.State, s.Error)
+			return s, &endedError{id: id, state: s.State, reason: s.Error}
 		case s.Status.WaitingFor == "retry_step", s.Status.WaitingFor == "decision":
 			return s, fmt.Errorf("the saga %s waits for %s in %s: %s", id, s.Status.WaitingFor, s.Status.Stage, s.Status.LastError)
 		default:
@@ -76,4 +77,48 @@ func (j *job) follow(ctx context.Context, id string, see func(saga) error) (saga
 		case <-tick.C:
 		}
 	}
+}
+
+// clear cancels what an interrupted run of this job left running, and waits until it is undone.
+func (j *job) clear(ctx context.Context) error {
+	for _, id := range []string{model, undisturbed} {
+		var page struct {
+			Items []saga `json:"items"`
+		}
+		running := url.Values{"model_id": {id}, "state": {"running"}}
+		if err := j.API.Do(ctx, client.Request{Path: "/api/v1/sagas", Query: running}, &page); err != nil {
+			return err
+		}
+		for _, left := range page.Items {
+			if err := j.cancel(ctx, left.SagaID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (j *job) cancel(ctx context.Context, id string) error {
+	j.panel.line("cancelling %s, which an interrupted run left", id)
+	err := j.API.Do(ctx, client.Request{Method: http.MethodPost, Path: "/api/v1/sagas/" + id + "/cancel", Body: map[string]any{}}, nil)
+	var problem *client.Problem
+	if errors.As(err, &problem) && problem.Code == "invalid_state" { // it has ended by itself
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = j.follow(ctx, id, func(saga) error { return nil })
+	var ended *endedError
+	if errors.As(err, &ended) {
+		return nil
+	}
+	return err
+}
+
+// endedError says that a saga ended without a result.
+type endedError struct{ id, state, reason string }
+
+func (e *endedError) Error() string {
+	return fmt.Sprintf("the saga %s ended as %s: %s", e.id, e.state, e.reason)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"phantom/domain"
 	"phantom/workflows"
@@ -231,4 +233,28 @@ func TestTrainingIsRefusedEarly(t *testing.T) {
 	queued := trainDigits()
 	queued["concurrency"] = "queue"
 	h.start(http.MethodPost, trainingsPath, "", queued).as(http.StatusAccepted)
+}
+
+// A deployment's target is free again when it has ended, but its key still names it.
+func TestDeploymentKeyOutlivesTheSaga(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, withTemporal)
+	h.furnish()
+	w := worker.New(h.params.Temporal, h.params.Queue, worker.Options{DisableRegistrationAliasing: true})
+	w.RegisterWorkflowWithOptions(func(workflow.Context, object) (object, error) { return object{"outcome": "promoted"}, nil },
+		workflow.RegisterOptions{Name: workflows.KindDeployModel})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	const path = "/api/v1/models/digits/deployments"
+	second := object{"version": "2", "target": "local"}
+
+	id := text(h.start(http.MethodPost, path, "k", second).as(http.StatusAccepted)["saga_id"])
+	first := h.until(id, inState("completed"))
+	require.Equal(t, object{"outcome": "promoted"}, first["result"])
+	h.start(http.MethodPost, path, "k", second).as(http.StatusAccepted)
+	require.Equal(t, first["run_id"], h.get("/api/v1/sagas/" + id).as(http.StatusOK)["run_id"])
+	h.start(http.MethodPost, path, "k", object{"version": "1", "target": "local"}).problem(http.StatusUnprocessableEntity, "idempotency_mismatch")
+
+	h.start(http.MethodPost, path, "", second).as(http.StatusAccepted)
+	require.NotEqual(t, first["run_id"], h.get("/api/v1/sagas/" + id).as(http.StatusOK)["run_id"])
 }

@@ -206,7 +206,11 @@ func deployMessages() map[string]deployScenario {
 		},
 		"DeployModel_parked_without_log": {
 			input: deployWith(nil), outcome: "promoted", serves: []string{"2"},
-			prepare: func(t *testing.T, w *town) { good(t, w); w.logAway = true },
+			prepare: func(t *testing.T, w *town) {
+				t.Helper()
+				good(t, w)
+				w.logAway = true
+			},
 			during: func(s saga, w *town) {
 				s.waitsFor(workflows.WaitingRetryStep)
 				w.now(func() { w.logAway = false })
@@ -287,6 +291,7 @@ func deployCancels() map[string]deployScenario {
 			// The promotion stands, though its answer was lost: the old version is what goes.
 			input: deployWith(nil), outcome: "canceled", during: cancelParked, serves: []string{"2"},
 			prepare: func(t *testing.T, w *town) {
+				t.Helper()
 				good(t, w)
 				w.fails("PromoteRollout", answerLost, 1)
 				w.fails("PromoteRollout", unreachable, 1)
@@ -329,13 +334,18 @@ func otherEnds() map[string]deployScenario {
 		"RollbackModel_target_refused": {
 			kind: workflows.KindRollbackModel, input: back, outcome: "TargetRefused", story: nil, serves: []string{"2"},
 			prepare: func(t *testing.T, w *town) {
+				t.Helper()
 				second(t, w)
 				w.server.refuse = fmt.Errorf("%w: row 0 differs", target.ErrRefused)
 			},
 		},
 		"RollbackModel_canceled": {
 			kind: workflows.KindRollbackModel, input: back, outcome: "canceled", story: nil, serves: []string{"2"},
-			prepare: func(t *testing.T, w *town) { second(t, w); w.fails("DeployModel", unreachable, 2) },
+			prepare: func(t *testing.T, w *town) {
+				t.Helper()
+				second(t, w)
+				w.fails("DeployModel", unreachable, 2)
+			},
 			during: func(s saga, _ *town) {
 				s.waitsFor(workflows.WaitingRetryStep)
 				s.cancel()

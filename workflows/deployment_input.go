@@ -146,7 +146,7 @@ func checkStrategy(bad *badFields, strategy rollout.Strategy) {
 	if err == nil {
 		return
 	}
-	joined, several := err.(interface{ Unwrap() []error }) //nolint:errorlint // Validate joins, and wraps nothing
+	joined, several := err.(interface{ Unwrap() []error })
 	if !several {
 		bad.add("strategy", "%s", err.Error())
 		return

@@ -152,7 +152,7 @@ func (w *town) story(after int64) []string {
 
 func deployLine(event domain.Event) string {
 	name := reflect.TypeOf(event).Name()
-	switch e := event.(type) { //nolint:exhaustive,gochecksumtype // the others say enough by their name
+	switch e := event.(type) { //nolint:gochecksumtype // the others say enough by their name
 	case domain.TrafficShifted:
 		var parts []string
 		for _, version := range slices.Sorted(maps.Keys(e.Weights)) {
@@ -349,9 +349,7 @@ func newDeployStage(t *testing.T, w *town) *deployStage {
 // deployDigits is a DeployModel input with a canary that is quick to hold.
 func deployDigits(version string, more input) input {
 	in := input{"model_id": "digits", "version": version, "target": "local", "strategy": quick(nil)}
-	for name, value := range more {
-		in[name] = value
-	}
+	maps.Copy(in, more)
 	return in
 }
 

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Program is the program for a test: in a folder of its own, at a given time, looking at sagas often.
+type Program struct {
+	Folder    string
+	Environ   []string
+	In        io.Reader
+	Out, Errs io.Writer
+	Now       time.Time
+	Live      bool // as on a terminal
+}
+
+// Run runs it.
+func (t Program) Run(ctx context.Context, args ...string) int {
+	p := &program{
+		folder: t.Folder, environ: t.Environ, in: t.In, out: t.Out, errs: t.Errs,
+		now: func() time.Time { return t.Now }, look: time.Millisecond, forceLive: t.Live,
+	}
+	return p.run(ctx, args)
+}
+
+// The seams of the tests.
+var (
+	Run     = run     //nolint:gochecknoglobals // the seam of the tests
+	Explain = explain //nolint:gochecknoglobals // the seam of the tests
+)
+
+// Failed is the error of a job that ran and failed.
+func Failed(text string) error { return &failure{exitFailed, text} }

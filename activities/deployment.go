@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"phantom/artifact"
 	"phantom/domain"
@@ -73,7 +74,7 @@ type DeploymentPlan struct {
 // a missing artifact (NotFound), a broken one (ArtifactCorrupt).
 func (d *Deployment) PlanDeployment(ctx context.Context, in DeploymentRequest) (DeploymentPlan, error) {
 	return beating(ctx, func(ctx context.Context) (DeploymentPlan, error) {
-		err := errors.Join(knownTarget(d.Targets, in.Target), d.Targets.CheckConfig(in.Config))
+		err := errors.Join(knownTarget(d.Targets, in.Target), relocated(d.Targets.CheckConfig(in.Config), configField))
 		if err != nil {
 			return DeploymentPlan{}, Refusal(err)
 		}
@@ -94,6 +95,9 @@ func (d *Deployment) PlanDeployment(ctx context.Context, in DeploymentRequest) (
 		return d.plan(ctx, in, model)
 	})
 }
+
+// configField is the name that DeployModel's input has for a field of a deployment_config.
+func configField(field string) string { return strings.TrimPrefix(field, "deployment_") }
 
 // latest stands for the newest version.
 const latest domain.Version = "latest"

@@ -17,7 +17,7 @@ func TestAKilledTrainingEndsAsIfUndisturbed(t *testing.T) {
 
 	id := p.train(patient())
 	p.eventually("the second job has recorded some epochs", func() bool {
-		return countOf(p.events(model), "TrainingProgressUpdated") > 150+20
+		return countOf(p.events(model), "TrainingProgressUpdated") > patientEpochs+10
 	})
 	p.kill()
 	p.run()
@@ -32,7 +32,7 @@ func TestAKilledTrainingEndsAsIfUndisturbed(t *testing.T) {
 	require.Equal(t, 2, countOf(events, "TrainingCompleted"))
 	require.Equal(t, 2, countOf(events, "CandidateEvaluated"))
 	require.Equal(t, 2, countOf(events, "ModelVersionCreated"))
-	require.Equal(t, 300, countOf(events, "TrainingProgressUpdated"), "each epoch of both jobs once")
+	require.Equal(t, 2*patientEpochs, countOf(events, "TrainingProgressUpdated"), "each epoch of both jobs once")
 }
 
 // A worker that is killed in a canary takes gateway and model server with it: they serve again what they
@@ -43,7 +43,7 @@ func TestAKilledCanaryIsDecidedFromTheLog(t *testing.T) {
 	p.createModel()
 	p.champion()
 	candidate := p.registered(2)
-	id := p.deploy(candidate, map[string]any{"strategy": canary(step(50, "4s"))})
+	id := p.deploy(candidate, map[string]any{"strategy": canary(step(50, "15s"))})
 	p.waitEvent(model, "TrafficShifted")
 	p.live()
 	p.waitEvent(model, "RolloutAssessed")

@@ -23,7 +23,9 @@ const model = "digits"
 // quick is a training of a moment; patient is one long enough to be killed in its middle.
 func quick(seed int) map[string]any { return spec(seed, []int{16}, 30) }
 
-func patient() map[string]any { return spec(7, []int{128, 128}, 150) }
+func patient() map[string]any { return spec(7, []int{128, 128}, patientEpochs) }
+
+const patientEpochs = 80
 
 func spec(seed int, hidden []int, epochs int) map[string]any {
 	return map[string]any{

@@ -42,8 +42,9 @@ func (o Origin) Do(ctx context.Context, commands Commands, cmd domain.Command) (
 	for _, id := range o.Earlier {
 		meta := o.Meta
 		meta.CommandID = id
-		if first, firstErr := commands.Handle(ctx, o.Tenant, cmd, meta); firstErr == nil {
-			return first, nil
+		first, firstErr := commands.Handle(ctx, o.Tenant, cmd, meta)
+		if firstErr == nil || !Refused(Refusal(firstErr)) { // it worked, or nobody knows yet
+			return first, firstErr
 		}
 	}
 	return result, err

@@ -14,6 +14,7 @@ import (
 	"phantom/activities"
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/internal/config"
 	"phantom/projection"
 	"phantom/registry"
 	"phantom/serving/gateway"
@@ -42,12 +43,12 @@ func (p *parts) registerDeployment(w worker.Worker) error {
 type servingTargets struct {
 	targetNames
 	drivers map[domain.Target]*target.Target
-	servers map[domain.Target]string // which server a target is
+	configs map[domain.Target]config.Target
 }
 
 func (p *parts) servingTargets() (servingTargets, error) {
 	targets := servingTargets{
-		targetNames: p.targetNames(), drivers: map[domain.Target]*target.Target{}, servers: map[domain.Target]string{},
+		targetNames: p.targetNames(), drivers: map[domain.Target]*target.Target{}, configs: map[domain.Target]config.Target{},
 	}
 	for _, configured := range p.cfg.File.Targets {
 		name := domain.Target(configured.Name)
@@ -57,7 +58,7 @@ func (p *parts) servingTargets() (servingTargets, error) {
 		if err != nil {
 			return targets, err
 		}
-		targets.drivers[name], targets.servers[name] = driver, configured.URL+" "+configured.Repository
+		targets.drivers[name], targets.configs[name] = driver, configured
 	}
 	return targets, nil
 }
@@ -68,11 +69,13 @@ func (t servingTargets) Target(name domain.Target) (activities.ServingTarget, bo
 	return driver, known
 }
 
-// Sharing implements activities.ServingTargets.
+// Sharing implements activities.ServingTargets: one address is one server, and two that read one repository
+// lose the same files.
 func (t servingTargets) Sharing(name domain.Target) []domain.Target {
 	var sharing []domain.Target
+	this := t.configs[name]
 	for _, other := range t.Names() {
-		if t.servers[other] == t.servers[name] {
+		if one := t.configs[other]; one.URL == this.URL || one.Repository == this.Repository {
 			sharing = append(sharing, other)
 		}
 	}

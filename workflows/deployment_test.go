@@ -1,8 +1,11 @@
 package workflows_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
@@ -71,4 +74,113 @@ func TestDeployModelRollsABadCandidateBack(t *testing.T) {
 	_, back := last[domain.RolloutRolledBack](w.books)
 	require.Equal(t, result.Reason, back.Reason)
 	require.Equal(t, []string{"default.digits.v1"}, w.server.serves())
+}
+
+// An approval lasts for days; its expiry is a rejection, and the rollout is rolled back with that reason.
+func TestDeployModelExpires(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 1)
+	st := newDeployStage(t, w)
+	var waiting workflows.Status
+	st.after(35*time.Hour, func() { waiting = st.status() })
+	result, err := st.deploy(deployDigits("1", input{"approval": input{"timeout": "36h"}}))
+	require.NoError(t, err)
+	require.Equal(t, workflows.WaitingApproval, *waiting.WaitingFor)
+	require.Equal(t, []workflows.Action{"approve", "reject", "cancel"}, waiting.AllowedActions)
+	require.Equal(t, "rejected", result.Outcome)
+	require.Equal(t, "expired", result.Reason)
+	_, back := last[domain.RolloutRolledBack](w.books)
+	require.Equal(t, "expired", back.Reason)
+	require.Empty(t, w.server.calls, "nothing was loaded")
+}
+
+// Every effect has a command id that tells the saga, its first run, the step and the try; a verdict's has
+// the inference log's position too.
+func TestDeployModelNamesItsCommands(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 2)
+	w.serving(t, "1")
+	w.answers("2", 200, 0, 0)
+	w.fails("StartRollout", answerLost, 1)
+	st := newDeployStage(t, w)
+	_, err := st.deploy(deployDigits("2", nil))
+	require.NoError(t, err)
+	var ids []string
+	for _, recorded := range w.recorded() {
+		if recorded.Position > st.from {
+			ids = append(ids, strings.TrimPrefix(recorded.Metadata.CommandID, deploySagaID+"/default-test-run-id/"))
+		}
+	}
+	require.Equal(t, []string{
+		"start/1", "canary_1-shift/1", "observe-1/1/400", "canary_2-shift/1", "observe-2/1/800", "promote/1", "promote/1",
+	}, ids)
+}
+
+// A canary is measured over the whole rollout, and its numbers reach the saga's queries.
+func TestDeployModelShowsTheCandidatesNumbers(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 2)
+	w.serving(t, "1")
+	w.answers("2", 120, 0, 2)
+	st := newDeployStage(t, w)
+	_, err := st.deploy(deployDigits("2", nil))
+	require.NoError(t, err)
+	progress := st.progress()
+	require.InDelta(t, 240, progress.Metrics["requests"], 0)
+	require.InDelta(t, 220, progress.Metrics["accuracy_samples"], 0)
+	require.InDelta(t, 216.0/220, progress.Metrics["accuracy"], 1e-9)
+	require.Zero(t, progress.Metrics["accuracy_needed"])
+	steps := map[string]string{}
+	for _, step := range st.status().Steps {
+		steps[step.Name] = step.Detail
+	}
+	require.Contains(t, steps["canary_1"], "every required metric is accepted")
+	require.Equal(t, "unloaded version [1]", steps["unload"])
+}
+
+// A deployment that began while a rollback was under way is ended too.
+func TestRollbackModelEndsDeployments(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 3)
+	w.serving(t, "1")
+	w.serving(t, "2")
+	rollouts := 0
+	begin := func() {
+		rollouts++
+		w.must(t, domain.StartRollout{
+			ModelID: "digits", RolloutID: domain.RolloutID(uuid.NewString()), Version: "3", Target: "local",
+		})
+	}
+	begin()
+	w.onEnd = func() { // the deployment that ran is undone; after the first one, somebody begins another
+		model, err := w.Model(t.Context(), "default", "digits")
+		require.NoError(t, err)
+		w.must(t, domain.RollBackRollout{ModelID: "digits", RolloutID: model.Rollouts["local"].ID, Reason: "cancelled"})
+		if rollouts == 1 {
+			begin()
+		}
+	}
+	st := newDeployStage(t, w)
+	result, err := tell[workflows.RollbackModelResult](st, workflows.KindRollbackModel, input{"model_id": "digits", "target": "local"})
+	require.NoError(t, err)
+	require.Equal(t, []string{deploySagaID, deploySagaID}, w.ended)
+	recorded, deployed := last[domain.ModelDeployed](w.books)
+	require.Equal(t, domain.Version("1"), deployed.Version)
+	require.Equal(t, workflows.RollbackModelResult{
+		Outcome: "rolled_back", Version: "1", Previous: "2", Reason: "rolled back by anonymous", Position: recorded.Position,
+	}, result)
+	require.Equal(t, []string{"default.digits.v1"}, w.server.serves())
+}
+
+// A promotion whose answers are lost until the saga parks is recorded once, and retry_step finds it.
+func TestDeployModelPromotesOnce(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 1)
+	w.fails("PromoteRollout", answerLost, 15)
+	st := newDeployStage(t, w)
+	st.after(time.Hour, func() { st.update("retry_step", input{"by": "on-call"}) })
+	result, err := st.deploy(deployDigits("1", nil))
+	require.NoError(t, err)
+	require.Equal(t, "promoted", result.Outcome)
+	require.Equal(t, []string{"RolloutStarted", "RolloutPromoted", "ModelDeployed 1"}, st.story())
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,9 +22,9 @@ func serveGateway(ctx context.Context, p *parts) error {
 	for _, target := range p.cfg.File.Targets {
 		targets[domain.Target(target.Name)] = target.URL
 	}
-	g, err := gateway.New(gateway.Params{
+	g, err := gateway.New(gateway.Params{ //nolint:contextcheck // its log outlives ctx, until Close has written what waits
 		Name: p.gatewayName(), RouteFile: filepath.Join(p.cfg.StateDir, "gateway", "routes.json"), Targets: targets,
-		Identify: func(r *http.Request) (domain.Tenant, domain.Actor, error) { return api.Identify(r) },
+		Identify: api.Identify,
 		Feed:     routeFeed{p.store, p.tails[eventstore.Lifecycle]}, Followers: p.followers, Recorder: recorder{p.registry},
 		Metrics: prometheus.DefaultRegisterer, Log: p.log.Named("gateway"),
 	})

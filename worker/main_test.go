@@ -42,12 +42,12 @@ func TestDataIsReadUnderTheAllowedRootsOnly(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(outside, "out.csv"), nil, 0o600))
 	require.NoError(t, os.Symlink(filepath.Join(outside, "out.csv"), filepath.Join(root, "link.csv")))
 	d := datasets{roots: []string{root}}
-	real, err := filepath.EvalSymlinks(filepath.Join(root, "in.csv"))
+	resolved, err := filepath.EvalSymlinks(filepath.Join(root, "in.csv"))
 	require.NoError(t, err)
 	for _, uri := range []string{filepath.Join(root, "in.csv"), "file://" + filepath.Join(root, "in.csv")} {
 		path, err := d.allowed(uri)
 		require.NoError(t, err, uri)
-		require.Equal(t, real, path)
+		require.Equal(t, resolved, path)
 	}
 	for _, uri := range []string{
 		filepath.Join(outside, "out.csv"), filepath.Join(root, "link.csv"), filepath.Join(root, "..", "x.csv"),
@@ -66,7 +66,7 @@ func TestReadyMeansEveryRole(t *testing.T) {
 	handler := operations(r)
 	ask := func(path string) *httptest.ResponseRecorder {
 		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
 		return answer
 	}
 	r.is(config.RoleGateway)

@@ -57,8 +57,7 @@ func (p *parts) startProjectionRunner(ctx context.Context, queue, name string) e
 			WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 			StaticSummary:            "Projection " + name,
 		}, workflows.KindProjectionRunner, workflows.ProjectionRunnerInput{Name: name})
-		var running *serviceerror.WorkflowExecutionAlreadyStarted
-		if errors.As(err, &running) {
+		if _, running := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); running {
 			return false, nil
 		}
 		return false, err

@@ -70,14 +70,14 @@ func (d datasets) allowed(uri string) (string, error) {
 	if err != nil {
 		return "", &domain.InvalidInput{Field: "uri", Reason: "is not a path"}
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return "", &domain.InvalidInput{Field: "uri", Reason: "cannot be read"}
 	}
 	for _, root := range d.roots {
-		if real, err := filepath.EvalSymlinks(root); err == nil {
-			root = real
+		if resolved, err := filepath.EvalSymlinks(root); err == nil {
+			root = resolved
 		}
 		if rest, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(rest) {
 			return path, nil

@@ -109,8 +109,7 @@ func (j *job) cancel(ctx context.Context, id string) error {
 		return err
 	}
 	_, err = j.follow(ctx, id, func(saga) error { return nil })
-	var ended *endedError
-	if errors.As(err, &ended) {
+	if _, ended := errors.AsType[*endedError](err); ended {
 		return nil
 	}
 	return err

@@ -113,7 +113,7 @@ func (f *deployFlags) lay(body spec, given func(string) bool) error {
 			}
 		}
 	}
-	if err := body.putEach("steps", f.steps, func(text string) (any, error) { return parseStep(text) }); err != nil {
+	if err := body.putEach("steps", f.steps, parseStep); err != nil {
 		return err
 	}
 	err := body.putEach("analysis", f.rules, func(text string) (any, error) {

@@ -21,7 +21,7 @@ import (
 )
 
 // version is set when a release is built: -ldflags "-X main.version=1.2.3".
-var version = "devel" //nolint:gochecknoglobals // the linker can set nothing else
+var version = "devel"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -170,3 +170,11 @@ func phantom(t *testing.T, url string, args ...string) result {
 	t.Helper()
 	return command{}.run(t.Context(), t, url, args...)
 }
+
+// serve runs a handler until the test ends.
+func serve(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL
+}

@@ -209,12 +209,12 @@ func (p *program) canary(ctx context.Context, s saga) (key, text string) {
 	if err != nil || r.SagaID != s.SagaID || r.State != "running" || len(r.Traffic) == 0 {
 		return "", ""
 	}
-	key, text = r.split(), r.split()
+	keys, texts := []string{r.split()}, []string{r.split()}
 	if n := len(r.Verdicts); n > 0 {
 		for _, m := range r.Verdicts[n-1].Metrics {
-			key += " " + m.Metric + " " + m.Verdict
-			text += " | " + need(m)
+			keys = append(keys, m.Metric+" "+m.Verdict)
+			texts = append(texts, need(m))
 		}
 	}
-	return key, text
+	return strings.Join(keys, " | "), strings.Join(texts, " | ")
 }

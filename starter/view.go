@@ -22,7 +22,7 @@ type view struct {
 
 const (
 	eraseLine = "\r\x1b[2K"
-	barWidth  = 30
+	barWidth  = 20
 )
 
 func (p *program) view() *view {

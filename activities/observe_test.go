@@ -325,7 +325,7 @@ func TestObserveStepFoldsTheSameInEveryWay(t *testing.T) {
 	want, err := c.observe(&memoryLog{}, c.watch(origin("deploy/1"), strategy))
 	require.NoError(t, err)
 	require.NotEqual(t, domain.VerdictFailed, want.Verdict, "else it would not have read on")
-	require.Equal(t, head, want.InferencePosition)
+	require.Equal(t, want.InferencePosition, head, "it has read everything")
 	require.Positive(t, want.Metrics[1].Failures)
 	for name, by := range map[string]*memoryLog{
 		"once more":    {},

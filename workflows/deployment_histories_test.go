@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -420,15 +421,7 @@ func TestDeploymentHistories(t *testing.T) {
 func startDeployment(t *testing.T, w *town, sc deployScenario) saga {
 	t.Helper()
 	sv := newServer(t, script{})
-	started := worker.New(sv.client, sv.queue, worker.Options{
-		WorkerStopTimeout: 10 * time.Second, MaxHeartbeatThrottleInterval: time.Second, // as the worker has it
-	})
-	workflows.New(workflows.Settings{
-		Queues: workflows.Queues{Orchestration: sv.queue, Training: sv.queue, Projection: sv.queue}, Attempts: 2,
-	}).Register(started)
-	w.enact(started, sv.client)
-	require.NoError(t, started.Start())
-	t.Cleanup(started.Stop)
+	sv.deployer(w)
 	kind := sc.kind
 	if kind == "" {
 		kind = workflows.KindDeployModel
@@ -438,6 +431,22 @@ func startDeployment(t *testing.T, w *town, sc deployScenario) saga {
 	}, kind, sc.input)
 	require.NoError(t, err)
 	return saga{WorkflowRun: run, server: sv}
+}
+
+// deployer starts a worker for a town's deployments; the test, or its end, stops it.
+func (sv *server) deployer(w *town) (stop func()) {
+	sv.t.Helper()
+	started := worker.New(sv.client, sv.queue, worker.Options{
+		WorkerStopTimeout: 10 * time.Second, MaxHeartbeatThrottleInterval: time.Second, // as the worker has it
+	})
+	workflows.New(workflows.Settings{
+		Queues: workflows.Queues{Orchestration: sv.queue, Training: sv.queue, Projection: sv.queue}, Attempts: 2,
+	}).Register(started)
+	w.enact(started, sv.client)
+	require.NoError(sv.t, started.Start())
+	stop = sync.OnceFunc(started.Stop)
+	sv.t.Cleanup(stop)
+	return stop
 }
 
 func served(versions []string) []string {

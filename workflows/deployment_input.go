@@ -3,8 +3,6 @@ package workflows
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
-	"regexp"
 
 	"phantom/domain"
 	"phantom/rollout"
@@ -68,7 +66,7 @@ func ParseDeployModel(text []byte) (DeployModelInput, error) {
 	case in.Version != VersionLatest && !in.Version.Valid():
 		bad.add("version", `must be a version's number like "1", or "latest", not %q`, in.Version)
 	}
-	checkStrategy(&bad, in.Strategy)
+	bad.addRollout("", in.Strategy.Validate())
 	if in.Watch != 0 {
 		bad.add("watch", `is not available yet, but as "0s"`)
 	}
@@ -134,26 +132,5 @@ func checkPlace(bad *badFields, tenant domain.Tenant, model domain.ModelID, targ
 func checkSender(bad *badFields, by string, actor *domain.Actor) {
 	if _, err := claimed(Sender{By: by, Actor: actor}, false); err != nil {
 		*bad = append(*bad, err)
-	}
-}
-
-// elementForm is how package rollout names an element of a list: steps[0].
-var elementForm = regexp.MustCompile(`\[(\d+)\]`)
-
-// checkStrategy reports what package rollout refuses, with the paths that inputs have: steps.0.
-func checkStrategy(bad *badFields, strategy rollout.Strategy) {
-	err := strategy.Validate()
-	if err == nil {
-		return
-	}
-	joined, several := err.(interface{ Unwrap() []error })
-	if !several {
-		bad.add("strategy", "%s", err.Error())
-		return
-	}
-	for _, problem := range joined.Unwrap() {
-		if invalid, ok := errors.AsType[*rollout.Invalid](problem); ok {
-			bad.add(elementForm.ReplaceAllString(invalid.Field, ".$1"), "%s", invalid.Reason)
-		}
 	}
 }

@@ -152,7 +152,7 @@ func (w *town) story(after int64) []string {
 
 func deployLine(event domain.Event) string {
 	name := reflect.TypeOf(event).Name()
-	switch e := event.(type) { //nolint:gochecksumtype // the others say enough by their name
+	switch e := event.(type) {
 	case domain.TrafficShifted:
 		var parts []string
 		for _, version := range slices.Sorted(maps.Keys(e.Weights)) {
@@ -317,6 +317,10 @@ func (s *fakeServer) serves() []string {
 // enact registers the activities of deployments with a worker or an environment.
 func (w *town) enact(r interface{ RegisterActivity(a any) }, progress activities.Signals) {
 	r.RegisterActivity(&activities.Approvals{Commands: w})
+	w.enactDeployments(r, progress)
+}
+
+func (w *town) enactDeployments(r interface{ RegisterActivity(a any) }, progress activities.Signals) {
 	r.RegisterActivity(&activities.Deployment{Models: w, Targets: w, Bundles: w, Log: inferences{w}, Routes: routes{w}})
 	r.RegisterActivity(&activities.Serving{Models: w, Targets: w, Bundles: w, Routes: routes{w}})
 	r.RegisterActivity(&activities.Routing{Commands: w, Routes: routes{w}})

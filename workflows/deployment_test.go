@@ -1,12 +1,15 @@
 package workflows_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/sdk/client"
 
 	"phantom/domain"
 	"phantom/workflows"
@@ -183,4 +186,97 @@ func TestDeployModelPromotesOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "promoted", result.Outcome)
 	require.Equal(t, []string{"RolloutStarted", "RolloutPromoted", "ModelDeployed 1"}, st.story())
+}
+
+// TrainModel hands its version to this very saga, in the words that it takes.
+func TestTrainModelDeploysItsVersion(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, script{})
+	w := &town{books: st.books, server: &fakeServer{loaded: map[string]bool{}}}
+	w.enactDeployments(st.env, &st.signals)
+	result, err := st.play(trainDigits(input{
+		"deploy": input{"target": "local", "strategy": quick(nil), "approval": nil}, "requested_by": "nightly",
+	}))
+	require.NoError(t, err)
+	var deployed workflows.DeployModelResult
+	require.NoError(t, json.Unmarshal(result.Deployment, &deployed))
+	require.Equal(t, "promoted", deployed.Outcome)
+	require.True(t, deployed.Initial)
+	require.Equal(t, result.Version, deployed.Version)
+	require.Equal(t, deployed.Position, result.Position)
+	recorded, _ := last[domain.ModelDeployed](w.books)
+	require.Equal(t, "nightly", recorded.Metadata.Actor.Subject)
+	require.Equal(t, []string{"default.digits.v1"}, w.server.serves())
+}
+
+// A worker goes away in the middle of a canary; the next one folds the log anew and goes on, and no verdict
+// stands in the log twice.
+func TestCanaryMovesToAnotherWorker(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 2)
+	w.serving(t, "1")
+	w.answers("2", 40, 0, 0)
+	sv := newServer(t, script{})
+	stop := sv.deployer(w)
+	run, err := sv.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: "deploy:default:digits:" + sv.queue, TaskQueue: sv.queue,
+	}, workflows.KindDeployModel, deployDigits("2", input{"strategy": quick(input{
+		"steps": []input{{"weight": 10, "hold": "10ms"}}, "max_hold": "1h",
+	})}))
+	require.NoError(t, err)
+	s := saga{WorkflowRun: run, server: sv}
+	shifted(s, w)
+	stop()
+	w.sends("2", 100, 0, 0)
+	sv.deployer(w)
+	require.Equal(t, "promoted", s.outcome())
+	seen := map[int64]bool{}
+	for _, recorded := range w.recorded() {
+		if assessed, ok := recorded.Event.(domain.RolloutAssessed); ok {
+			samples := assessed.Metrics[0].Samples
+			require.False(t, seen[samples], "%d samples are assessed once", samples)
+			seen[samples] = true
+		}
+	}
+	require.True(t, seen[20])
+	require.True(t, seen[120])
+	replay(t, s.history())
+}
+
+// What people see in Temporal's own tools while a canary waits for them.
+func TestADeploymentTellsWhatItIs(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 2)
+	w.serving(t, "1")
+	w.answers("2", 25, 0, 0)
+	s := startDeployment(t, w, deployScenario{input: silent("pause")})
+	s.waitsFor(workflows.WaitingDecision)
+	status, err := s.status()
+	require.NoError(t, err)
+	require.Equal(t, []workflows.Action{"promote", "abort", "retry_step", "cancel"}, status.AllowedActions)
+	require.Equal(t, "canary_1", status.Stage)
+
+	description, err := s.client.DescribeWorkflowExecution(t.Context(), s.GetID(), s.GetRunID())
+	require.NoError(t, err)
+	found := description.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()
+	require.Equal(t, "DeployModel", payload[string](t, found["MLRunKind"]))
+	require.Equal(t, "local", payload[string](t, found["MLTarget"]))
+	require.Equal(t, "vision", payload[string](t, found["MLTeam"]))
+	require.Equal(t, "canary_1", payload[string](t, found["MLStage"]))
+	require.Equal(t, "2", payload[string](t, found["MLModelVersion"]))
+
+	value, err := s.client.QueryWorkflow(t.Context(), s.GetID(), "", "__temporal_workflow_metadata")
+	require.NoError(t, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(t, value.Get(&metadata))
+	details := metadata.GetCurrentDetails()
+	require.Contains(t, details, "**deploy digits version 2 to local** — canary_1, waiting for **decision** (allowed: promote, abort, retry_step, cancel)")
+	require.Contains(t, details, "| 1 | 90 % |\n| 2 | 10 % |")
+	require.Contains(t, details, "| accuracy_needed |")
+	require.Contains(t, details, "0 of 5 labelled answers were wrong")
+	for _, definition := range metadata.GetDefinition().GetUpdateDefinitions() {
+		require.NotEmpty(t, definition.GetDescription(), definition.GetName())
+	}
+	require.NoError(t, s.update("abort", input{"by": "on-call"}))
+	require.Equal(t, "rolled_back", s.outcome())
 }

@@ -10,8 +10,8 @@
 // # How a saga is written
 //
 // saga.go, steps.go, undo.go, messages.go, approval.go and status.go are what all stories share; options.go
-// has the timeouts and retries of every activity. A story is a method of Sagas, registered in register.go,
-// and a struct that embeds *saga:
+// has the timeouts and retries of every activity; place.go is what the stories of a target share. A story
+// is a method of Sagas, registered in register.go, and a struct that embeds *saga:
 //
 //	s, err := w.open(ctx, KindDeployModel, steps, ActionApprove, ActionReject, …) // queries and messages answer
 //	d := &deployment{saga: s}

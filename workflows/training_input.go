@@ -205,12 +205,12 @@ func (d *TrainDeploy) checkStrategy(bad *badFields) {
 	bad.addRollout("deploy", strategy.WithDefaults().Validate())
 }
 
-// addRollout adds the bad fields that the rollout package names, under a path.
+// addRollout adds the bad fields that the rollout package names, under a path; its steps[0] is steps.0 here.
 func (b *badFields) addRollout(path string, err error) {
 	switch e := err.(type) { //nolint:errorlint // walks the joined errors, so that no field is lost
 	case nil:
 	case *rollout.Invalid:
-		b.add(under(path, e.Field), "%s", e.Reason)
+		b.add(under(path, strings.NewReplacer("[", ".", "]", "").Replace(e.Field)), "%s", e.Reason)
 	case interface{ Unwrap() []error }:
 		for _, part := range e.Unwrap() {
 			b.addRollout(path, part)

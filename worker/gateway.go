@@ -18,6 +18,7 @@ import (
 
 // serveGateway answers inferences from the routes on its disk; PostgreSQL and Temporal may be away.
 func serveGateway(ctx context.Context, p *parts) error {
+	defer close(p.serving.gatewayEnded)
 	targets := map[domain.Target]string{}
 	for _, target := range p.cfg.File.Targets {
 		targets[domain.Target(target.Name)] = target.URL
@@ -34,9 +35,14 @@ func serveGateway(ctx context.Context, p *parts) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.Follow(ctx) })
 	group.Go(func() error {
+		select {
+		case <-p.serving.modelsReady:
+		case <-ctx.Done():
+			return nil
+		}
+		p.ready.is(config.RoleGateway)
 		return listen(ctx, "PHANTOM_GATEWAY_ADDR", p.cfg.GatewayAddr, p.cfg.TLS, g.Handler())
 	})
-	p.ready.is(config.RoleGateway)
 	err = group.Wait()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()

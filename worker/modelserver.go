@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"golang.org/x/sync/errgroup"
-
 	"phantom/internal/config"
 	"phantom/serving/modelserver"
 )
@@ -16,21 +14,45 @@ func serveModelServer(ctx context.Context, p *parts) error {
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return listen(ctx, "PHANTOM_MODELSERVER_ADDR", p.cfg.ModelServerAddr, config.TLS{}, server.Handler())
-	})
-	group.Go(func() error {
-		if err := server.Recover(ctx); err != nil {
-			return err
-		}
+	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- listen(listening, "PHANTOM_MODELSERVER_ADDR", p.cfg.ModelServerAddr, config.TLS{}, server.Handler())
+	}()
+	if err = server.Recover(ctx); err == nil {
 		p.ready.is(config.RoleModelServer)
-		return nil
-	})
-	err = group.Wait()
+		close(p.serving.modelsReady)
+		select {
+		case err = <-ended:
+			ended <- nil
+		case <-ctx.Done():
+			<-p.serving.gatewayEnded
+		}
+	}
+	stop()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
-	return errors.Join(err, server.Close(grace))
+	return errors.Join(err, <-ended, server.Close(grace))
+}
+
+// serving orders the gateway and the model server of one process: the gateway begins when the models are
+// there and ends before they go. An answer that failed only because the process starts or ends would
+// count against a canary.
+type serving struct {
+	modelsReady  chan struct{}
+	gatewayEnded chan struct{}
+}
+
+func newServing(roles config.Roles) serving {
+	s := serving{modelsReady: make(chan struct{}), gatewayEnded: make(chan struct{})}
+	if !roles.Has(config.RoleModelServer) {
+		close(s.modelsReady)
+	}
+	if !roles.Has(config.RoleGateway) {
+		close(s.gatewayEnded)
+	}
+	return s
 }
 
 // modelRepository is the folder of the target that this server is, or the state folder's.

@@ -41,6 +41,7 @@ type parts struct {
 	runner    *projection.Runner
 	temporal  client.Client
 	ready     *readiness
+	serving   serving
 }
 
 func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, error) {
@@ -49,7 +50,7 @@ func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, 
 		return nil, fmt.Errorf("the name of this machine: %w", err)
 	}
 	p := &parts{
-		cfg: cfg, log: log, host: host, ready: newReadiness(cfg.Roles),
+		cfg: cfg, log: log, host: host, ready: newReadiness(cfg.Roles), serving: newServing(cfg.Roles),
 		name: fmt.Sprintf("%s-%d-%s", host, os.Getpid(), uuid.NewString()[:8]),
 	}
 	if cfg.DatabaseURL == "" {

@@ -58,6 +58,7 @@ func TestWhatAFolderMayNotReach(t *testing.T) {
 		"readmodel":           {temporal, module + "/registry", module + "/activities", module + "/workflows"},
 		"training":            {pgx, temporal, module + "/registry", module + "/eventstore"},
 		"serving/modelserver": {pgx, temporal},
+		"starter":             {pgx, module + "/readmodel", module + "/workflows"},
 		"serving/gateway":     {pgx, temporal},
 		"serving/target":      {pgx, temporal},
 	}

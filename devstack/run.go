@@ -50,7 +50,7 @@ func (p *program) mainJob(ctx context.Context, worker string, leave bool) (err e
 	_, err = mainjob.Run(ctx, mainjob.Params{
 		API:     &client.Client{URL: state.Phantom.APIURL, Actor: "make-run"},
 		Gateway: state.Phantom.GatewayURL, TemporalUI: state.Temporal.UIURL,
-		Root: p.folder, State: p.stateFolder(), Out: p.out, Live: onTerminal(p.out),
+		Root: p.folder, State: p.stateFolder(), Out: p.out, Width: terminalWidth(p.out),
 		Restart: func(ctx context.Context) error {
 			if err := session.Kill("worker"); err != nil {
 				return err
@@ -67,7 +67,15 @@ func (p *program) mainJob(ctx context.Context, worker string, leave bool) (err e
 	return nil
 }
 
-func onTerminal(out io.Writer) bool {
+// terminalWidth is how many columns a terminal has; 0 for what is none.
+func terminalWidth(out io.Writer) int {
 	file, is := out.(*os.File)
-	return is && term.IsTerminal(int(file.Fd()))
+	if !is || !term.IsTerminal(int(file.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
 }

@@ -1,6 +1,9 @@
 package mainjob
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"io"
+)
 
 // Event makes an event as the API gives it.
 func Event(position int64, stream, eventType, data string) event {
@@ -18,3 +21,15 @@ func Transpose(raw []byte) ([]byte, error) { return transpose(raw) }
 
 // Events is a log.
 type Events = []event
+
+// Panel is a panel.
+type Panel struct{ *panel }
+
+// NewPanel is newPanel.
+func NewPanel(out io.Writer, width int) Panel { return Panel{newPanel(out, width)} }
+
+// Status is status.
+func (p Panel) Status(key, format string, args ...any) { p.status(key, format, args...) }
+
+// Line is line.
+func (p Panel) Line(format string, args ...any) { p.line(format, args...) }

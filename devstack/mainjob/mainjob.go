@@ -28,9 +28,10 @@ type Params struct {
 	State string
 	// Restart kills the worker with SIGKILL and starts it again; it returns when it answers.
 	Restart func(ctx context.Context) error
-	// Out gets the story; Live redraws the panel in place and needs a terminal.
-	Out  io.Writer
-	Live bool
+	// Out gets the story. Width is its terminal's, in columns: the panel is redrawn in place; 0 prints
+	// plain lines.
+	Out   io.Writer
+	Width int
 	// TemporalUI is printed where a saga can be looked at; may be empty.
 	TemporalUI string
 }
@@ -56,7 +57,7 @@ type job struct {
 // State/report.json. A step that goes another way than told ends it with an error.
 func Run(ctx context.Context, p Params) (Report, error) {
 	began := time.Now()
-	j := &job{Params: p, run: began.UTC().Format("2006-01-02T15-04-05"), panel: newPanel(p.Out, p.Live)}
+	j := &job{Params: p, run: began.UTC().Format("2006-01-02T15-04-05"), panel: newPanel(p.Out, p.Width)}
 	j.report.Run, j.report.StartedAt = j.run, began.UTC()
 	if err := j.tell(ctx); err != nil {
 		return j.report, err

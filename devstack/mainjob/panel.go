@@ -8,12 +8,12 @@ import (
 
 // panel prints the story: lines that stay, and on a terminal one line that is redrawn in place.
 type panel struct {
-	out  io.Writer
-	live bool
-	last string // the last status, so that plain output says each thing once
+	out   io.Writer
+	width int    // of the terminal, in columns; 0 when it is none
+	last  string // the last status, so that plain output says each thing once
 }
 
-func newPanel(out io.Writer, live bool) *panel { return &panel{out: out, live: live} }
+func newPanel(out io.Writer, width int) *panel { return &panel{out: out, width: width} }
 
 const eraseLine = "\r\x1b[2K"
 
@@ -23,7 +23,7 @@ func (p *panel) heading(text string) {
 }
 
 func (p *panel) line(format string, args ...any) {
-	if p.live {
+	if p.width > 0 {
 		fmt.Fprint(p.out, eraseLine)
 	}
 	fmt.Fprintf(p.out, format+"\n", args...)
@@ -45,7 +45,10 @@ func (p *panel) progress(what string, percentage float64, detail string) {
 
 // redraw shows the text in place, or as a line when the key has changed.
 func (p *panel) redraw(text, key string) {
-	if p.live {
+	if p.width > 0 {
+		if runes := []rune(text); len(runes) >= p.width { // a wrapped line could not be erased
+			text = string(runes[:p.width-1])
+		}
 		fmt.Fprint(p.out, eraseLine+text)
 		return
 	}

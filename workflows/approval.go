@@ -35,6 +35,9 @@ func (a *ApprovalTerms) normalise(path string, bad *badFields) {
 	}
 }
 
+// overdue is how long an answer is waited for when time ran out before the question could be asked.
+const overdue = time.Millisecond
+
 // question is an approval that a saga asks for, as one of its steps.
 type question struct {
 	step    string
@@ -67,8 +70,8 @@ func (s *saga) ask(ctx workflow.Context, q question) (domain.DecideApproval, err
 			s.begin(ctx, q.step)
 		}
 		m, err := s.await(ctx, wait{
-			on: WaitingApproval, actions: []Action{ActionApprove, ActionReject}, timeout: expires.Sub(workflow.Now(ctx)),
-			summary: "approval expires: " + q.about,
+			on: WaitingApproval, actions: []Action{ActionApprove, ActionReject},
+			timeout: max(expires.Sub(workflow.Now(ctx)), overdue), summary: "approval expires: " + q.about,
 		})
 		if err != nil {
 			return domain.DecideApproval{}, err

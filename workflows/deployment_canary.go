@@ -129,7 +129,7 @@ func (d *deployModel) look(ctx workflow.Context, step string, seen *activities.S
 	d.render(ctx)
 	err := workflow.Await(ctx, func() bool { return future.IsReady() || d.mail() != nil })
 	d.waiting, d.allowed = nil, nil
-	m := d.mail()
+	m := d.take()
 	if m != nil && err == nil && (m.action == ActionAbort || !future.IsReady()) {
 		stop()
 		_ = future.Get(ctx, nil) // what it saw does not matter any more

@@ -94,6 +94,7 @@ type message struct {
 	text   string // the note of an approval, the reason of a rejection or an abort
 	full   bool
 
+	taken    bool // the story has it in hand, and answers it later
 	answered bool
 	receipt  Receipt
 	err      error
@@ -246,14 +247,23 @@ func (s *saga) admit(action Action, raw converter.RawValue) (*message, error) {
 	return m, nil
 }
 
-// mail is the oldest message that waits for an answer, or nil.
+// mail is the oldest message that the story has not taken yet, or nil.
 func (s *saga) mail() *message {
 	for _, m := range s.inbox {
-		if !m.answered {
+		if !m.taken && !m.answered {
 			return m
 		}
 	}
 	return nil
+}
+
+// take is mail, once: while what a message asked for is done, a step may park and wait for another one.
+func (s *saga) take() *message {
+	m := s.mail()
+	if m != nil {
+		m.taken = true
+	}
+	return m
 }
 
 // dismiss refuses the messages that came too late.

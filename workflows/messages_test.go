@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
+	"phantom/workflows"
 )
 
 func TestAMessageThatMakesNoSenseNowIsRefusedWithWhatDoes(t *testing.T) {
@@ -73,4 +74,43 @@ func TestProgressFollowsTheTrainer(t *testing.T) {
 	_, err := st.play(trainDigits(nil))
 	require.NoError(t, err)
 	require.NotEmpty(t, st.signals.sent, "the activity signals while it trains")
+}
+
+// An answer that cannot be recorded parks the step. It is no word to try again, and its sender hears of it
+// only when it stands in the log.
+func TestAnAnswerThatCannotBeRecordedWaitsForRetryStep(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, script{})
+	st.books.fails("DecideApproval", unreachable, 15)
+	var approved, retried *answer
+	st.after(time.Hour, func() { approved = st.update("approve", input{"by": "on-call"}) })
+	st.after(2*time.Hour, func() {
+		require.False(t, approved.done, "nothing is recorded yet")
+		require.Equal(t, workflows.WaitingRetryStep, *st.status().WaitingFor)
+		retried = st.update("retry_step", input{"by": "second"})
+	})
+	result, err := st.play(trainDigits(input{"approval": input{}}))
+	require.NoError(t, err)
+	require.Equal(t, "registered", result.Outcome)
+	require.NoError(t, retried.rejected)
+	require.True(t, retried.done)
+	require.NoError(t, approved.failed)
+	recorded, decided := last[domain.ApprovalDecided](st.books)
+	require.Equal(t, "on-call", decided.By.Subject)
+	require.Equal(t, recorded.Position, approved.receipt.Position)
+	require.Equal(t, sagaID+"/default-test-run-id/approval-decide-1/2", recorded.Metadata.CommandID)
+}
+
+// A question that could only be asked after its time is answered by its expiry: the saga does not wait
+// for ever.
+func TestAQuestionAskedTooLateExpires(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, script{})
+	st.books.fails("RequestApproval", unreachable, 15)
+	st.after(2*time.Hour, func() { st.update("retry_step", input{}) })
+	st.after(48*time.Hour, st.env.CancelWorkflow) // so that a saga without an end fails the test at once
+	result, err := st.play(trainDigits(input{"approval": input{"timeout": "1h"}}))
+	require.NoError(t, err)
+	require.Equal(t, "rejected", result.Outcome)
+	require.Equal(t, "expired", result.Reason)
 }

@@ -238,13 +238,13 @@ func (s *saga) await(ctx workflow.Context, w wait) (*message, error) {
 		if err := workflow.Await(ctx, arrived); err != nil {
 			return nil, err
 		}
-		return s.mail(), nil
+		return s.take(), nil
 	}
 	options := workflow.AwaitOptions{Timeout: w.timeout, TimerOptions: workflow.TimerOptions{Summary: w.summary}}
 	if _, err := workflow.AwaitWithOptions(ctx, options, arrived); err != nil {
 		return nil, err
 	}
-	return s.mail(), nil
+	return s.take(), nil
 }
 
 // idFor derives an id from the saga's first run: the same one in every run, retry and replay.

@@ -3,10 +3,13 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -55,9 +58,31 @@ func protect(log *zap.Logger, next http.Handler) http.Handler {
 			write(seen, problem(http.StatusUnprocessableEntity, CodeInvalidInput, summary(fields), fields...))
 			return
 		}
+		if place := illegible(r.URL); place != "" {
+			write(seen, param(place, "must be UTF-8 without NUL"))
+			return
+		}
 		ctx := context.WithValue(r.Context(), requestKey{}, id)
 		next.ServeHTTP(seen, r.WithContext(withCaller(ctx, Caller{Tenant: tenant, Actor: actor})))
 	})
+}
+
+// illegible names what in the address is no text that a database or Temporal can be asked for: a query
+// parameter, or the path.
+func illegible(address *url.URL) string {
+	text := func(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+	if !text(address.Path) {
+		return "path"
+	}
+	for name, values := range address.Query() {
+		if !text(name) {
+			return "query"
+		}
+		if slices.ContainsFunc(values, func(value string) bool { return !text(value) }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // requestForm is what a caller may name his request: it gets into logs and events.

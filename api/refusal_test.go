@@ -127,6 +127,9 @@ func badReads() []refusal {
 		{"sagas: bad model", request{path: "/api/v1/sagas?model_id=a%27b"}, badBody, "invalid_input", []string{"model_id"}},
 		{"sagas: bad cursor", request{path: "/api/v1/sagas?cursor=%25"}, badBody, "invalid_input", []string{"cursor"}},
 		{"sagas: ended ones do not wait", request{path: "/api/v1/sagas?waiting_for=approval&state=failed"}, badBody, "invalid_input", []string{"state"}},
+		{"saga: NUL", request{path: "/api/v1/sagas/%00"}, badBody, "invalid_input", []string{"path"}},
+		{"saga: not UTF-8", request{path: "/api/v1/sagas/%ff"}, badBody, "invalid_input", []string{"path"}},
+		{"events: NUL", request{path: "/api/v1/models/digits/events?type=%00"}, badBody, "invalid_input", []string{"type"}},
 		{"saga: not there", request{path: "/api/v1/sagas/train:default:digits:x"}, http.StatusNotFound, "not_found", nil},
 	}
 }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"phantom/devstack/stack"
@@ -76,6 +78,77 @@ func TestUpAgainStartsWhatDied(t *testing.T) {
 		require.NotEqual(t, victim.Identity, h.part(name).Identity)
 		require.Equal(t, before.Supervisor, h.read().Supervisor)
 		h.must("status")
+	}
+}
+
+// `pg_ctl restart` puts a server in the place of the stack's own.
+func TestAServerThatWasRestartedByHandIsTheStacksAgain(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
+	h := newHouse(t, elsewhere)
+	h.must("up", "--detach", "--no-worker")
+	stray := h.restartPostgres()
+	h.must("up", "--detach", "--no-worker")
+	require.False(t, stray.Alive())
+	require.True(t, h.part("postgres").Identity.Alive())
+
+	stray = h.restartPostgres()
+	state := h.read()
+	h.must("down")
+	require.False(t, stray.Alive())
+	h.gone(state)
+}
+
+// restartPostgres does what pg_ctl does, and answers when the new server takes connections.
+func (h *house) restartPostgres() stack.Identity {
+	h.t.Helper()
+	before := h.part("postgres")
+	process := filepath.Join("/proc", strconv.Itoa(before.PID))
+	arguments, err := os.ReadFile(filepath.Join(process, "cmdline"))
+	require.NoError(h.t, err)
+	owner, err := os.Stat(process)
+	require.NoError(h.t, err)
+	require.NoError(h.t, before.Signal(syscall.SIGINT))
+	require.Eventually(h.t, func() bool { return !before.Identity.Alive() }, 20*time.Second, 20*time.Millisecond)
+	words := strings.Split(strings.TrimRight(string(arguments), "\x00"), "\x00")
+	cmd := exec.Command(words[0], words[1:]...) //nolint:noctx // the stack ends it
+	cmd.Dir = "/"
+	as := owner.Sys().(*syscall.Stat_t)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: as.Uid, Gid: as.Gid}
+	}
+	require.NoError(h.t, cmd.Start())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	h.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+	require.Eventually(h.t, func() bool {
+		conn, err := pgx.Connect(h.t.Context(), h.read().Postgres.AdminURL)
+		if err != nil {
+			return false
+		}
+		return conn.Close(h.t.Context()) == nil
+	}, 20*time.Second, 50*time.Millisecond)
+	return stack.Identify(cmd.Process.Pid)
+}
+
+func TestLookingForAStackDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(state, "lock"), nil, 0o600))
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	for range 4 {
+		looking.Go(func() {
+			for range 500 {
+				if _, err := stack.Find(state); !errors.Is(err, stack.ErrNotRunning) {
+					t.Errorf("one who looked was taken for a stack: %v", err)
+					return
+				}
+			}
+		})
 	}
 }
 

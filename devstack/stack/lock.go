@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // AlreadyRunning tells that another process supervises the stack of this state folder.
@@ -32,7 +33,12 @@ func takeLock(state string) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the stack: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for tries := 0; errors.Is(err, syscall.EWOULDBLOCK) && tries < 10; tries++ {
+		time.Sleep(probeInterval / 5) // whoever only looks has it for a moment
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		defer file.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -50,6 +56,25 @@ func takeLock(state string) (*lock, error) {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), file.Close())
 	}
 	return held, nil
+}
+
+// lookAtLock says whether a supervisor holds the lock, and which; several may look at once.
+func lookAtLock(state string) (supervisor Identity, held bool, err error) {
+	path := filepath.Join(state, "lock")
+	file, err := os.OpenFile(path, os.O_RDWR, 0o600)
+	if err != nil {
+		return Identity{}, false, fmt.Errorf("open the lock of the stack: %w", err)
+	}
+	defer file.Close() // gives the lock back too
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if err == nil {
+		return Identity{}, false, nil
+	}
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return Identity{}, false, fmt.Errorf("look at %s: %w", path, err)
+	}
+	_ = json.NewDecoder(file).Decode(&supervisor) // it may not have written it yet
+	return supervisor, true, nil
 }
 
 func writeAt(file *os.File, text []byte) error {

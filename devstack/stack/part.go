@@ -29,6 +29,7 @@ type part struct {
 	probe   func(ctx context.Context) error // nil error: it serves
 	prepare func(ctx context.Context) error // runs before each start; may be nil
 	finish  func(ctx context.Context) error // runs after each start, when it serves; may be nil
+	sweep   func(ctx context.Context) error // runs when it was stopped, and ends what was started in its place; may be nil
 	stopBy  syscall.Signal                  // asks it to end
 	dieBy   syscall.Signal                  // sent by the kernel when the supervisor dies
 	grace   time.Duration                   // between stopBy and SIGKILL
@@ -146,6 +147,16 @@ func (p *part) untilItServes(ctx context.Context, running *process) error {
 
 // stop asks the program to end, and makes it when its grace is over.
 func (p *part) stop() error {
+	err := p.stopOwn()
+	if p.sweep == nil || p.running() == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return errors.Join(err, p.sweep(ctx))
+}
+
+func (p *part) stopOwn() error {
 	running := p.running()
 	if running == nil || running.ended() {
 		return nil

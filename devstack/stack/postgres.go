@@ -79,6 +79,8 @@ func (c *postgres) part(state string) *part {
 		address: local(c.port),
 		log:     filepath.Join(state, "logs", "postgres.log"),
 		command: c.command,
+		prepare: c.endStray,
+		sweep:   c.endStray,
 		probe:   func(ctx context.Context) error { return c.ask(ctx, "select 1") },
 		finish:  c.makeRoles,
 		stopBy:  syscall.SIGINT,  // fast: ends sessions, writes a checkpoint

@@ -26,14 +26,14 @@ func Find(folder string) (*Running, error) {
 	if _, err := os.Stat(filepath.Join(folder, "lock")); err != nil {
 		return nil, ErrNotRunning
 	}
-	free, err := takeLock(folder)
-	if err == nil {
-		return nil, errors.Join(ErrNotRunning, free.release())
+	supervisor, held, err := lookAtLock(folder)
+	if err != nil {
+		return nil, err
 	}
-	if running, ok := errors.AsType[*AlreadyRunning](err); ok {
-		return &Running{folder: folder, supervisor: running.Supervisor}, nil
+	if !held {
+		return nil, ErrNotRunning
 	}
-	return nil, err
+	return &Running{folder: folder, supervisor: supervisor}, nil
 }
 
 // State reads what the supervisor says.
@@ -45,8 +45,8 @@ func (r *Running) Revive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.supervisor.Signal(syscall.SIGUSR1); err != nil {
-		return fmt.Errorf("ask process %d to start what died: %w", r.supervisor.PID, err)
+	if err := before.Supervisor.Signal(syscall.SIGUSR1); err != nil {
+		return fmt.Errorf("ask process %d to start what died: %w", before.Supervisor.PID, err)
 	}
 	after, err := r.until(ctx, func(state State) bool { return state.Starts > before.Starts })
 	if err != nil {
@@ -69,7 +69,8 @@ func (r *Running) until(ctx context.Context, enough func(State) bool) (State, er
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return State{}, err
 		}
-		if err == nil && enough(state) {
+		known := r.supervisor.PID == 0 || state.Supervisor == r.supervisor // else it is what a dead one said
+		if err == nil && known && enough(state) {
 			return state, nil
 		}
 		if r.supervisor.PID != 0 && !r.supervisor.Alive() {

@@ -2,6 +2,7 @@ package oip
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func explain(body []byte, err error) error {
 		}
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return Errorf(http.StatusBadRequest, "%s: a JSON %s does not belong here", wrong.Field, wrong.Value)
+		return Errorf(http.StatusBadRequest, "%s: a JSON %s does not belong here", cmp.Or(wrong.Field, "the request"), wrong.Value)
 	}
 	return Errorf(http.StatusBadRequest, "the request is not JSON: %s", err)
 }

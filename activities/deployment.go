@@ -60,6 +60,9 @@ type DeploymentPlan struct {
 	Config    json.RawMessage   `json:"config,omitempty"`
 	Champion  domain.Version    `json:"champion,omitempty"` // empty when nothing serves there
 	Previous  domain.Version    `json:"previous,omitempty"` // what served before the champion
+	// Rollout runs at the target, of the version Candidate; empty when none does.
+	Rollout   domain.RolloutID `json:"rollout,omitempty"`
+	Candidate domain.Version   `json:"candidate,omitempty"`
 	// Served: the version is the champion. Unchanged: and its config is the one asked for.
 	Served    bool `json:"served,omitempty"`
 	Unchanged bool `json:"unchanged,omitempty"`
@@ -168,11 +171,11 @@ func (d *Deployment) plan(ctx context.Context, in DeploymentRequest, model domai
 	if _, err := d.Bundles.GetBundle(ctx, version.ArtifactsLocation); err != nil {
 		return DeploymentPlan{}, refusedBundle(version.ArtifactsLocation, err)
 	}
-	standing := model.Deployed[in.Target]
+	standing, running := model.Deployed[in.Target], model.Rollouts[in.Target]
 	plan := DeploymentPlan{
 		Version: version.Version, Artifact: version.ArtifactsLocation, Signature: version.Signature, Config: in.Config,
 		Champion: standing.Version, Previous: standing.Previous, Team: model.Tags[tagTeam],
-		Served: standing.Version == version.Version,
+		Rollout: running.ID, Candidate: running.Version, Served: standing.Version == version.Version,
 	}
 	plan.Unchanged = plan.Served && sameDocument(standing.Config, in.Config)
 	var err error

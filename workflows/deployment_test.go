@@ -1,16 +1,19 @@
 package workflows_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/client"
 
+	"phantom/activities"
 	"phantom/domain"
 	"phantom/workflows"
 )
@@ -173,6 +176,71 @@ func TestRollbackModelEndsDeployments(t *testing.T) {
 		Outcome: "rolled_back", Version: "1", Previous: "2", Reason: "rolled back by anonymous", Position: recorded.Position,
 	}, result)
 	require.Equal(t, []string{"default.digits.v1"}, w.server.serves())
+}
+
+// A rollout whose saga was terminated by hand would keep everybody else out of its target for ever. A
+// rollback ends it, and unloads its candidate.
+func TestRollbackModelEndsARolloutWithoutASaga(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 3)
+	w.serving(t, "1")
+	w.serving(t, "2")
+	w.must(t, domain.StartRollout{
+		ModelID: "digits", RolloutID: domain.RolloutID(uuid.NewString()), Version: "3", Target: "local",
+	})
+	w.server.loaded["default.digits.v3"] = true
+	st := newDeployStage(t, w)
+	result, err := tell[workflows.RollbackModelResult](st, workflows.KindRollbackModel, input{"model_id": "digits", "target": "local"})
+	require.NoError(t, err)
+	require.Equal(t, domain.Version("1"), result.Version)
+	require.Equal(t, []string{"RolloutRolledBack to 2", "ModelDeployed 1"}, st.story())
+	require.Equal(t, []string{"default.digits.v1"}, w.server.serves())
+}
+
+// A deployment that promotes its version and ends between the rollback's first look and its hand on it is
+// what there is to roll back.
+func TestRollbackModelLooksAgainWhenADeploymentHasEnded(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 3)
+	w.serving(t, "1")
+	w.serving(t, "2")
+	running := domain.RolloutID(uuid.NewString())
+	w.must(t, domain.StartRollout{ModelID: "digits", RolloutID: running, Version: "3", Target: "local"})
+	w.server.loaded["default.digits.v3"] = true
+	st := newDeployStage(t, w)
+	st.env.OnActivity("EndDeployment", mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.DeploymentEnd) (activities.DeploymentEnded, error) {
+			return activities.DeploymentEnded{}, w.handle(domain.PromoteRollout{ModelID: "digits", RolloutID: running})
+		})
+	result, err := tell[workflows.RollbackModelResult](st, workflows.KindRollbackModel, input{"model_id": "digits", "target": "local"})
+	require.NoError(t, err)
+	require.Equal(t, domain.Version("2"), result.Version)
+	require.Equal(t, domain.Version("3"), result.Previous)
+	require.NotContains(t, w.server.serves(), "default.digits.v3")
+}
+
+// A version that served when the rollback first looked does not serve "already" once a deployment has
+// taken its place.
+func TestRollbackModelBelievesItsLastLook(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 3)
+	w.serving(t, "2")
+	running := domain.RolloutID(uuid.NewString())
+	w.must(t, domain.StartRollout{ModelID: "digits", RolloutID: running, Version: "3", Target: "local"})
+	ends := 0
+	w.onEnd = func() {
+		if ends++; ends == 1 {
+			w.must(t, domain.PromoteRollout{ModelID: "digits", RolloutID: running})
+		}
+	}
+	st := newDeployStage(t, w)
+	result, err := tell[workflows.RollbackModelResult](st, workflows.KindRollbackModel,
+		input{"model_id": "digits", "target": "local", "to": "2", "reason": "by hand"})
+	require.NoError(t, err)
+	require.Equal(t, "by hand", result.Reason)
+	_, deployed := last[domain.ModelDeployed](w.books)
+	require.Equal(t, domain.Version("2"), deployed.Version)
+	require.Equal(t, []string{"default.digits.v2"}, w.server.serves())
 }
 
 // A promotion whose answers are lost until the saga parks is recorded once, and retry_step finds it.

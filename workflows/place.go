@@ -59,17 +59,17 @@ func (p place) deploy(ctx workflow.Context, step string, plan activities.Deploym
 // drainTime is how long requests that a gateway had sent before it learned of the new split may take.
 const drainTime = 2 * time.Second
 
-// unload takes a version that nobody is routed to any more out of the target.
-func (p place) unload(ctx workflow.Context, version domain.Version) error {
+// unload takes versions that nobody is routed to any more out of the target.
+func (p place) unload(ctx workflow.Context, versions ...domain.Version) error {
 	p.begin(ctx, stepUnload)
 	timer := workflow.NewTimerWithOptions(ctx, drainTime,
-		workflow.TimerOptions{Summary: fmt.Sprintf("let the last requests of version %s end", version)})
+		workflow.TimerOptions{Summary: fmt.Sprintf("let the last requests of version %v end", versions)})
 	if err := timer.Get(ctx, nil); err != nil {
 		return err
 	}
 	var unloaded activities.VersionsUnloaded
-	remove := effect{step: stepUnload, class: external, out: &unloaded, summary: "unload version " + string(version)}
-	err := p.perform(ctx, remove, (*activities.Serving)(nil).UnloadVersions, p.unloadInput(version))
+	remove := effect{step: stepUnload, class: external, out: &unloaded, summary: fmt.Sprintf("unload version %v", versions)}
+	err := p.perform(ctx, remove, (*activities.Serving)(nil).UnloadVersions, p.unloadInput(versions...))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
@@ -37,7 +38,8 @@ type rollbackModel struct {
 }
 
 // RollbackModel brings a version back to a target at once: without canary and without approval. A
-// DeployModel that runs there is cancelled first, and has undone its work before this one goes on.
+// DeployModel that runs there is cancelled first, and has undone its work before this one goes on; a rollout
+// whose saga is gone (terminated by hand) is rolled back here.
 func (w *Sagas) RollbackModel(ctx workflow.Context, raw converter.RawValue) (RollbackModelResult, error) {
 	s, err := w.open(ctx, KindRollbackModel, []string{stepVerify, stepAbort, stepLoad, stepRestore, stepUnload})
 	if err != nil {
@@ -86,7 +88,7 @@ func (r *rollbackModel) story(ctx workflow.Context) (RollbackModelResult, error)
 			return RollbackModelResult{}, err
 		}
 		if r.plan.Served {
-			return r.ended(ctx, fmt.Sprintf("version %s serves already", r.plan.Version)), nil
+			return r.tidy(ctx, tidied, fmt.Sprintf("version %s serves already", r.plan.Version))
 		}
 		tidied.rearm()
 		err := r.bringBack(ctx, reason)
@@ -97,8 +99,21 @@ func (r *rollbackModel) story(ctx workflow.Context) (RollbackModelResult, error)
 			return RollbackModelResult{}, err
 		} // else another deployment began meanwhile
 	}
-	if err := r.place.unload(ctx, r.plan.Champion); err != nil {
-		return RollbackModelResult{}, err
+	return r.tidy(ctx, tidied, reason)
+}
+
+// tidy unloads what was loaded before, or on the way, and ends the story.
+func (r *rollbackModel) tidy(ctx workflow.Context, tidied *undo, reason string) (RollbackModelResult, error) {
+	var unneeded []domain.Version
+	for _, version := range append([]domain.Version{r.plan.Champion}, r.loaded...) {
+		if version != r.plan.Version && !slices.Contains(unneeded, version) {
+			unneeded = append(unneeded, version)
+		}
+	}
+	if len(unneeded) > 0 {
+		if err := r.place.unload(ctx, unneeded...); err != nil {
+			return RollbackModelResult{}, err
+		}
 	}
 	tidied.retire()
 	return r.ended(ctx, reason), nil
@@ -118,7 +133,8 @@ func (r *rollbackModel) bringBack(ctx workflow.Context, reason string) error {
 
 // verify looks at everything that could be refused, before the first effect.
 func (r *rollbackModel) verify(ctx workflow.Context) error {
-	look := effect{step: stepVerify, class: external, summary: "find the version to bring back", out: &r.plan}
+	var plan activities.DeploymentPlan // a new one: what JSON leaves out would stay from the look before
+	look := effect{step: stepVerify, class: external, summary: "find the version to bring back", out: &plan}
 	err := r.perform(ctx, look, (*activities.Deployment)(nil).PlanRollback, func(activities.Origin) any {
 		return activities.RollbackRequest{
 			Tenant: r.tenant, ModelID: r.model, Target: r.input.Target, To: r.input.To,
@@ -127,7 +143,8 @@ func (r *rollbackModel) verify(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	r.recorded(domain.Result{Position: r.plan.Position})
+	r.plan = plan
+	r.recorded(domain.Result{Position: plan.Position})
 	r.note(ctx, keyVersion().ValueSet(string(r.plan.Version)))
 	if r.plan.Team != "" {
 		r.note(ctx, keyTeam().ValueSet(r.plan.Team))
@@ -137,7 +154,8 @@ func (r *rollbackModel) verify(ctx workflow.Context) error {
 }
 
 // abortDeployment ends a DeployModel that runs at the target. It may have promoted its version before it
-// ended, so what there is to bring back is looked at once more.
+// ended, so what there is to bring back is looked at once more; also when none runs any more but a rollout
+// ran when it was looked at. A rollout that still runs then has no saga that could end it.
 func (r *rollbackModel) abortDeployment(ctx workflow.Context) error {
 	id := deployID(r.tenant, r.model, r.input.Target)
 	var ended activities.DeploymentEnded
@@ -148,12 +166,35 @@ func (r *rollbackModel) abortDeployment(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	if !ended.Ran {
+	stood := r.plan.Rollout
+	if !ended.Ran && stood == "" {
 		r.skip(ctx, stepAbort, "no deployment runs")
 		return nil
 	}
 	r.done(ctx, stepAbort, id+" has ended")
-	return r.verify(ctx)
+	if err := r.verify(ctx); err != nil || stood == "" || r.plan.Rollout != stood {
+		return err
+	}
+	return r.endRollout(ctx)
+}
+
+// endRollout ends a rollout that nobody leads any more.
+func (r *rollbackModel) endRollout(ctx workflow.Context) error {
+	r.loaded = append(r.loaded, r.plan.Candidate)
+	end := effect{
+		step: stepAbort, name: stepAbort + "-" + string(r.plan.Rollout), class: external,
+		summary: "end rollout " + string(r.plan.Rollout),
+	}
+	err := r.perform(ctx, end, (*activities.Routing)(nil).RollBackRollout, func(o activities.Origin) any {
+		return activities.RolloutReturn{Origin: o, Command: domain.RollBackRollout{
+			ModelID: r.model, RolloutID: r.plan.Rollout, Reason: "its saga has ended without it",
+		}}
+	})
+	if err != nil {
+		return err
+	}
+	r.done(ctx, stepAbort, fmt.Sprintf("rollout %s had no saga any more, and is rolled back", r.plan.Rollout))
+	return nil
 }
 
 func (r *rollbackModel) ended(ctx workflow.Context, reason string) RollbackModelResult {

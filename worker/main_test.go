@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/worker"
+	"go.uber.org/zap"
 
 	"phantom/domain"
 	"phantom/internal/config"
@@ -77,4 +81,41 @@ func TestReadyMeansEveryRole(t *testing.T) {
 	r.is(config.RoleAPI)
 	require.Equal(t, http.StatusOK, ask("/readyz").Code)
 	require.Contains(t, ask("/metrics").Body.String(), "go_goroutines")
+}
+
+// stopped is a Temporal worker that knows whether it was stopped.
+type stopped struct {
+	worker.Worker
+	is bool
+}
+
+func (*stopped) Start() error { return nil }
+func (s *stopped) Stop()      { s.is = true }
+
+// A worker that the server refuses for good polls no more; the process does not go on as if it did.
+func TestAWorkerThatDiedEndsItsRole(t *testing.T) {
+	t.Parallel()
+	p := &parts{ready: newReadiness(config.Roles{config.RoleTraining}), namespace: "gone"}
+	died := make(chan error, 1)
+	died <- errors.New("namespace not found")
+	w := &stopped{}
+	require.ErrorContains(t, p.work(t.Context(), polling{w, died}, config.RoleTraining), "namespace gone any more: namespace not found")
+	require.True(t, w.is)
+}
+
+// Projections apply while Temporal is away, so their role stays ready.
+func TestARoleStaysReadyForWhatItServesWithout(t *testing.T) {
+	t.Parallel()
+	p := &parts{ready: newReadiness(config.Roles{config.RoleProjections, config.RoleAPI}), log: zap.NewNop()}
+	p.ready.is(config.RoleProjections)
+	tries := 0
+	away := func(context.Context) (bool, error) {
+		if tries++; tries%2 == 1 {
+			return false, errors.New("away")
+		}
+		return false, nil
+	}
+	require.NoError(t, p.patiently(t.Context(), config.RoleProjections, "Temporal", away))
+	require.NoError(t, p.until(t.Context(), config.RoleAPI, "PostgreSQL", away))
+	require.Equal(t, []string{"api: waits for PostgreSQL"}, p.ready.missing())
 }

@@ -24,23 +24,22 @@ func serveProjections(ctx context.Context, p *parts) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	p.ready.is(config.RoleProjections) // projections apply while Temporal is away
 	group.Go(func() error { return p.runner.Run(ctx) })
 	group.Go(func() error { return p.watchProjections(ctx) })
-	p.ready.is(config.RoleProjections)
 	return group.Wait()
 }
 
 // watchProjections attaches a ProjectionRunner workflow to each loop.
 func (p *parts) watchProjections(ctx context.Context) error {
-	if err := p.until(ctx, config.RoleProjections, "Temporal", func(ctx context.Context) (bool, error) {
-		p.ready.is(config.RoleProjections) // projections apply while Temporal is away
+	if err := p.patiently(ctx, config.RoleProjections, "Temporal", func(ctx context.Context) (bool, error) {
 		_, err := p.temporal.CheckHealth(ctx, nil)
 		return false, err
 	}); err != nil {
 		return err
 	}
 	queues := workflows.DefaultQueues()
-	w := worker.New(p.temporal, queues.Projection, worker.Options{WorkerStopTimeout: stopGrace, DisableWorkflowWorker: true})
+	w := p.worker(queues.Projection, worker.Options{DisableWorkflowWorker: true})
 	w.RegisterActivity(&activities.Projection{Projections: loops{p.runner}, Signals: p.temporal})
 	for _, name := range p.runner.Names() {
 		if err := p.startProjectionRunner(ctx, queues.Orchestration, name); err != nil {
@@ -51,7 +50,7 @@ func (p *parts) watchProjections(ctx context.Context) error {
 }
 
 func (p *parts) startProjectionRunner(ctx context.Context, queue, name string) error {
-	return p.until(ctx, config.RoleProjections, "Temporal", func(ctx context.Context) (bool, error) {
+	return p.patiently(ctx, config.RoleProjections, "Temporal", func(ctx context.Context) (bool, error) {
 		_, err := p.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: "projection:" + name, TaskQueue: queue,
 			WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,

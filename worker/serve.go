@@ -93,6 +93,17 @@ func (p *parts) databaseReady(ctx context.Context, role config.Role) error {
 // until tries until it succeeds, says in readiness and log what it waits for, and gives up when the try
 // says that its error is for good.
 func (p *parts) until(ctx context.Context, role config.Role, what string, try func(context.Context) (forGood bool, err error)) error {
+	return p.patiently(ctx, role, what, func(ctx context.Context) (bool, error) {
+		forGood, err := try(ctx)
+		if err != nil && !forGood {
+			p.ready.not(role, "waits for "+what)
+		}
+		return forGood, err
+	})
+}
+
+// patiently is until for what a role serves without: it stays ready meanwhile.
+func (p *parts) patiently(ctx context.Context, role config.Role, what string, try func(context.Context) (forGood bool, err error)) error {
 	told := ""
 	for pause := retryAtFirst; ; pause = min(2*pause, retryAtMost) {
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -101,7 +112,6 @@ func (p *parts) until(ctx context.Context, role config.Role, what string, try fu
 		if err == nil || forGood {
 			return err
 		}
-		p.ready.not(role, "waits for "+what)
 		if text := err.Error(); text != told {
 			p.log.Warn("a role waits", zap.String("role", string(role)), zap.String("for", what), zap.Error(err))
 			told = text

@@ -34,8 +34,8 @@ func (p *parts) orchestrate(ctx context.Context, role config.Role) error {
 	}
 	sagas, effects := p.cfg.Roles.Has(config.RoleWorkflows), p.cfg.Roles.Has(config.RoleActivities)
 	queues := workflows.DefaultQueues()
-	w := worker.New(p.temporal, queues.Orchestration, worker.Options{
-		WorkerStopTimeout: stopGrace, DisableWorkflowWorker: !sagas, LocalActivityWorkerOnly: !effects,
+	w := p.worker(queues.Orchestration, worker.Options{
+		DisableWorkflowWorker: !sagas, LocalActivityWorkerOnly: !effects,
 		MaxConcurrentActivityExecutionSize: 200,
 		// A person who aborts a canary waits for no more than this until the activity hears of it.
 		MaxHeartbeatThrottleInterval: time.Second,
@@ -51,17 +51,35 @@ func (p *parts) orchestrate(ctx context.Context, role config.Role) error {
 	return p.work(ctx, w, config.RoleWorkflows, config.RoleActivities)
 }
 
-// work runs a Temporal worker until ctx ends.
-func (p *parts) work(ctx context.Context, w worker.Worker, roles ...config.Role) error {
+// polling is a Temporal worker that tells when the server refuses it for good, and it polls no more.
+type polling struct {
+	worker.Worker
+	died <-chan error
+}
+
+func (p *parts) worker(queue string, options worker.Options) polling {
+	died := make(chan error, 1)
+	options.WorkerStopTimeout = stopGrace
+	options.OnFatalError = func(err error) { died <- err }
+	return polling{worker.New(p.temporal, queue, options), died}
+}
+
+// work runs a Temporal worker until ctx ends, or the worker does.
+func (p *parts) work(ctx context.Context, w polling, roles ...config.Role) error {
 	if err := w.Start(); err != nil {
 		return err
 	}
 	for _, role := range roles {
 		p.ready.is(role)
 	}
-	<-ctx.Done()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-w.died:
+		err = fmt.Errorf("Temporal takes no worker of namespace %s any more: %w", p.namespace, err)
+	}
 	w.Stop()
-	return nil
+	return err
 }
 
 // serverReady waits for Temporal, and teaches it the search attributes of the sagas.

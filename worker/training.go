@@ -28,9 +28,7 @@ func serveTraining(ctx context.Context, p *parts) error {
 	if err != nil {
 		return err
 	}
-	w := worker.New(p.temporal, workflows.DefaultQueues().Training, worker.Options{
-		WorkerStopTimeout: stopGrace, DisableWorkflowWorker: true,
-	})
+	w := p.worker(workflows.DefaultQueues().Training, worker.Options{DisableWorkflowWorker: true})
 	w.RegisterActivity(&activities.Trainer{
 		Trainer: trainer, Datasets: datasets{store: p.artifacts, roots: p.cfg.File.DataRoots},
 		Commands: p.registry, Aggregates: p.registry, Signals: p.temporal,

@@ -75,6 +75,28 @@ func TestEarlyLabelsAreBounded(t *testing.T) {
 	require.EqualValues(t, 1, evidence.Tally().Counts[0].Samples)
 }
 
+// A canary of days without labels keeps a fair sample of its answers, and no more: late labels of some are
+// judged, whether their answers are old or new.
+func TestAnswersWithoutALabelAreBounded(t *testing.T) {
+	t.Parallel()
+	const answers = 400_000
+	evidence := labelledEvidence()
+	for i := range answers {
+		evidence.Answered(strconv.Itoa(i), "7", rollout.Answer{})
+	}
+	judged := func(from, to int) int64 {
+		before := evidence.Tally().Counts[0].Samples
+		for i := from; i < to; i++ {
+			evidence.Labelled(strconv.Itoa(i), "7")
+		}
+		return evidence.Tally().Counts[0].Samples - before
+	}
+	old, late := judged(0, answers/2), judged(answers/2, answers)
+	require.LessOrEqual(t, old+late, int64(100_000))
+	require.Greater(t, old+late, int64(45_000))
+	require.InEpsilon(t, old, late, 0.05)
+}
+
 func TestWithoutAnAccuracyRuleLabelsAreNotKept(t *testing.T) {
 	t.Parallel()
 	evidence := rollout.NewEvidence(rollout.Default())

@@ -38,6 +38,8 @@ type StepWatch struct {
 	Began time.Time     `json:"began"`
 	State rollout.State `json:"state"`
 	Held  time.Duration `json:"held"` // of the step, before the activity was scheduled
+	// Signalled is how many signals of progress the saga has got: their pace goes on from step to step.
+	Signalled int `json:"signalled,omitempty"`
 }
 
 // StepSeen is the result of ObserveStep: what decided.
@@ -76,7 +78,7 @@ func (c *Canary) ObserveStep(ctx context.Context, in StepWatch) (StepSeen, error
 	if err != nil {
 		return StepSeen{}, refusedAs(TypeInvalidInput, err)
 	}
-	w := &stepWatch{canary: c, in: in}
+	w := &stepWatch{canary: c, in: in, signals: signalCount{Sent: in.Signalled}}
 	w.fold = newEvidenceFold(c.Log, in, func() { activity.RecordHeartbeat(ctx, w.signals) })
 	if err := w.resume(ctx); err != nil {
 		return StepSeen{}, err

@@ -384,6 +384,37 @@ func TestObserveStepRecordsWhatChanges(t *testing.T) {
 	require.Contains(t, c.signals[0].Metrics, "error_rate_needed")
 }
 
+// The pace of the signals goes on from the steps before: many steps, or a person's many retries, do not
+// fill the saga's history.
+func TestObserveStepSignalsAtTheRolloutsPace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before int
+		more   bool // than the first signal
+	}{"at first": {0, true}, "after days": {600, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCanary(t).begin().warm()
+			for range 60 {
+				c.infers(request{})
+			}
+			head, err := c.store.Head(t.Context(), "default", eventstore.Inference)
+			require.NoError(t, err)
+			by := &memoryLog{}
+			for more := range int64(8) {
+				by.heads = append(by.heads, head-8+more)
+			}
+			in := c.watch(origin("deploy/1"), rules("3s", errorRate()))
+			in.Strategy.Canary.Steps[0].Hold = "3s"
+			in.Signalled = test.before
+			_, err = c.observe(by, in)
+			require.NoError(t, err)
+			require.NotEmpty(t, c.signals)
+			require.Equal(t, test.more, len(c.signals) > 1)
+		})
+	}
+}
+
 // A rollout that has ended takes no verdicts, and the observation ends as refused.
 func TestObserveStepEndsWithItsRollout(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,7 @@ type canaryWalk struct {
 	since time.Time // when every gateway had the present step's split
 	split domain.Traffic
 	looks int      // observations so far, each an activity with command ids of its own
+	heard int      // signals of progress so far
 	asked *message // what the next effect answers
 }
 
@@ -115,7 +116,7 @@ func (d *deployModel) look(ctx workflow.Context, step string, seen *activities.S
 	watch := activities.StepWatch{
 		Origin: d.origin(ctx, e, 1), ModelID: d.model, RolloutID: d.rollout, Target: d.input.Target,
 		Version: d.plan.Version, Strategy: d.input.Strategy, ObserveAfter: d.plan.ObserveAfter, Began: d.walk.began,
-		State: d.walk.state, Held: workflow.Now(ctx).Sub(d.walk.since),
+		State: d.walk.state, Held: workflow.Now(ctx).Sub(d.walk.since), Signalled: d.walk.heard,
 	}
 	summary := fmt.Sprintf("observe version %s at %d %%", d.plan.Version, d.walk.split[d.plan.Version])
 	working, stop := workflow.WithCancel(workflow.WithActivityOptions(ctx,
@@ -239,6 +240,7 @@ func (d *deployModel) followCanary(ctx workflow.Context) {
 		for {
 			var seen Progress
 			signals.Receive(ctx, &seen)
+			d.walk.heard++
 			if strings.HasPrefix(d.stage, "canary_") {
 				d.progress = seen
 				d.render(ctx)

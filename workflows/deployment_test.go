@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"phantom/activities"
 	"phantom/domain"
@@ -142,6 +144,32 @@ func TestDeployModelShowsTheCandidatesNumbers(t *testing.T) {
 	}
 	require.Contains(t, steps["canary_1"], "every required metric is accepted")
 	require.Equal(t, "unloaded version [1]", steps["unload"])
+}
+
+// What the saga has heard of its candidate counts over all its steps.
+func TestDeployModelTellsHowManySignalsItGot(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, 2)
+	w.serving(t, "1")
+	st := newDeployStage(t, w)
+	w.crowd = func(version domain.Version, weight int) {
+		if version == "2" && weight < 100 {
+			w.sends("2", 120, 0, 0)
+			st.env.SignalWorkflow(activities.SignalProgress, activities.Progress{})
+		}
+	}
+	var told []int
+	st.env.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, args converter.EncodedValues) {
+		if info.ActivityType.Name == "ObserveStep" {
+			var in activities.StepWatch
+			if err := args.Get(&in); err == nil {
+				told = append(told, in.Signalled)
+			}
+		}
+	})
+	_, err := st.deploy(deployDigits("2", nil))
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2}, told)
 }
 
 // A deployment that began while a rollback was under way is ended too.

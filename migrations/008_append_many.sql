@@ -15,6 +15,7 @@ create function {{ $log }}.append_many(
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set jit = off
 set enable_seqscan = off
 as $function$
 declare

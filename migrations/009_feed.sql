@@ -6,6 +6,7 @@ create function {{ $log }}.feed_heads() returns table (tenant text, last_positio
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set jit = off
 set enable_seqscan = off
 as $function$
 begin
@@ -26,6 +27,7 @@ returns table (tenant text, through bigint)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set jit = off
 set enable_seqscan = off
 as $function$
 begin
@@ -47,6 +49,7 @@ create function {{ $log }}.feed_events(
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set jit = off
 set enable_seqscan = off
 as $function$
 begin

@@ -229,7 +229,8 @@ func (p *phantom) ended(id string) saga {
 	var s saga
 	p.eventually("the saga "+id+" ends", func() bool {
 		err := p.get("/api/v1/sagas/"+id, &s)
-		if errors.Is(err, apiclient.ErrUnreachable) {
+		if problem, answered := errors.AsType[*apiclient.Problem](err); errors.Is(err, apiclient.ErrUnreachable) ||
+			answered && problem.Status == http.StatusServiceUnavailable {
 			return false
 		}
 		require.NoError(p.t, err)

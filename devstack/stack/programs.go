@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -222,25 +223,33 @@ func once(ctx context.Context, lockFile, result string, work func() error) error
 	if _, err := os.Stat(result); err == nil {
 		return nil
 	}
-	file, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	turn, err := takeTurn(ctx, lockFile)
 	if err != nil {
 		return err
 	}
-	defer file.Close() // gives the lock back
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("lock %s: %w", lockFile, err)
-		}
-		if err := pause(ctx, 4*probeInterval); err != nil {
-			return err
-		}
-	}
+	defer turn.Close()
 	if _, err := os.Stat(result); err == nil {
 		return nil
 	}
 	return work()
+}
+
+// takeTurn waits until no other process holds the file's lock; closing the file gives it back.
+func takeTurn(ctx context.Context, lockFile string) (io.Closer, error) {
+	file, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return file, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", lockFile, err), file.Close())
+		}
+		if err := pause(ctx, probeInterval); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
 }

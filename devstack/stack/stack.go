@@ -82,10 +82,28 @@ func Up(ctx context.Context, opts Options) (_ *Stack, err error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
+	turn, err := startTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.Close()
 	if err := s.plan(ctx); err != nil {
 		return nil, err
 	}
 	return s, s.Revive(ctx)
+}
+
+// startTurn lets one stack of a user start at a time: a port that is free when it is chosen is taken only
+// when its part serves, and another start would choose it too.
+func startTurn(ctx context.Context) (io.Closer, error) {
+	cache, err := CacheFolder()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, fmt.Errorf("make the cache folder: %w", err)
+	}
+	return takeTurn(ctx, filepath.Join(cache, "start.lock"))
 }
 
 // ownEnvironment hides from a scratch stack what would replace its parts.

@@ -70,9 +70,10 @@ func TestUpAgainStartsWhatDied(t *testing.T) {
 			status, said := h.do("status")
 			return status == 1 && strings.Contains(said, "dead (signal: killed)")
 		}, 10*time.Second, 50*time.Millisecond)
-		log, err := os.ReadFile(filepath.Join(h.state(), "logs", "stack.log"))
-		require.NoError(t, err)
-		require.Contains(t, string(log), name+" ended (signal: killed); its log is "+victim.Log)
+		require.Eventually(t, func() bool {
+			log, err := os.ReadFile(filepath.Join(h.state(), "logs", "stack.log"))
+			return err == nil && strings.Contains(string(log), name+" ended (signal: killed); its log is "+victim.Log)
+		}, 10*time.Second, 50*time.Millisecond)
 
 		require.Contains(t, h.up(), "starting what died of it")
 		require.NotEqual(t, victim.Identity, h.part(name).Identity)

@@ -17,7 +17,7 @@ import (
 )
 
 func (p *program) up() *cobra.Command {
-	var detach, bare bool
+	var detach, bare, background bool
 	var worker string
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -34,10 +34,12 @@ func (p *program) up() *cobra.Command {
 			if detach {
 				return p.detach(cmd.Context(), worker)
 			}
-			return p.foreground(cmd.Context(), worker)
+			return p.foreground(cmd.Context(), worker, !background)
 		},
 	}
 	cmd.Flags().BoolVar(&detach, "detach", false, "leave the stack running in the background")
+	cmd.Flags().BoolVar(&background, "background", false, "leave the addresses to the command that detached this one")
+	cmd.Flags().Lookup("background").Hidden = true
 	cmd.Flags().BoolVar(&bare, "no-worker", false, "PostgreSQL and Temporal only, no migrations")
 	cmd.Flags().StringVar(&worker, "worker", "", "the worker's program (default: phantom-worker beside this one)")
 	cmd.MarkFlagsMutuallyExclusive("no-worker", "worker")
@@ -45,12 +47,14 @@ func (p *program) up() *cobra.Command {
 }
 
 // foreground supervises the stack until it is told to end.
-func (p *program) foreground(ctx context.Context, worker string) error {
+func (p *program) foreground(ctx context.Context, worker string, tell bool) error {
 	s, err := stack.Up(ctx, p.mainStack(worker))
 	if err != nil {
 		return err
 	}
-	p.tell(s.Addresses())
+	if tell {
+		p.tell(s.Addresses())
+	}
 	s.Supervise(ctx)
 	fmt.Fprintln(p.out, "stopping")
 	return s.Close()
@@ -62,14 +66,11 @@ func (p *program) detach(ctx context.Context, worker string) error {
 	running, err := stack.Find(p.stateFolder())
 	switch {
 	case err == nil:
-		if err := p.revive(ctx, running); err != nil {
-			return err
-		}
+		err = p.revive(ctx, running)
 	case errors.Is(err, stack.ErrNotRunning):
-		if err := p.spawn(ctx, worker); err != nil {
-			return err
-		}
-	default:
+		err = p.spawn(ctx, worker)
+	}
+	if err != nil {
 		return err
 	}
 	state, err := stack.ReadState(p.stateFolder())
@@ -98,7 +99,7 @@ func (p *program) spawn(ctx context.Context, worker string) error {
 		return err
 	}
 	defer said.Close()
-	cmd := exec.Command(p.self, "up") //nolint:noctx // it outlives this command
+	cmd := exec.Command(p.self, "up", "--background") //nolint:noctx // it outlives this command
 	if worker == "" {
 		cmd.Args = append(cmd.Args, "--no-worker")
 	} else {
@@ -125,7 +126,8 @@ func (p *program) follow(ctx context.Context, cmd *exec.Cmd, log string, ended <
 	for {
 		state, err := stack.ReadState(p.stateFolder())
 		if err == nil && state.Supervisor.PID == cmd.Process.Pid && state.Starts > 0 && state.Failure == "" {
-			return nil
+			_, err := io.Copy(p.out, reader)
+			return err
 		}
 		select {
 		case err := <-ended:

@@ -51,7 +51,7 @@ func ReadStack(path string) (Stack, error) {
 	}
 	var stack Stack
 	if err := json.Unmarshal(text, &stack); err != nil {
-		return Stack{}, fmt.Errorf("decode the stack file %s: %w", path, err)
+		return Stack{}, fmt.Errorf("decode the stack file %s: %w; remove the file, and `make up` writes it anew", path, err)
 	}
 	return stack, nil
 }

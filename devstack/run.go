@@ -41,7 +41,7 @@ func (p *program) mainJob(ctx context.Context, worker string, leave bool) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }()
+	defer func() { err = errors.Join(err, session.Close()) }() //nolint:contextcheck // Close takes its own time, also when ctx has ended
 	state, err := session.State()
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (p *program) runTest(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // Close takes its own time, also when ctx has ended
 		if err := s.Close(); err != nil { // the status is the command's
 			fmt.Fprintln(p.errOut, "phantom-dev:", err)
 		}

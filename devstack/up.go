@@ -57,7 +57,7 @@ func (p *program) foreground(ctx context.Context, worker string, tell bool) erro
 	}
 	s.Supervise(ctx)
 	fmt.Fprintln(p.out, "stopping")
-	return s.Close()
+	return s.Close() //nolint:contextcheck // Close takes its own time, also when ctx has ended
 }
 
 // detach starts a supervisor in a session of its own and waits until its stack serves. Where one runs

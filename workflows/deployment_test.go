@@ -238,7 +238,7 @@ func TestRollbackModelLooksAgainWhenADeploymentHasEnded(t *testing.T) {
 	st := newDeployStage(t, w)
 	st.env.OnActivity("EndDeployment", mock.Anything, mock.Anything).Return(
 		func(context.Context, activities.DeploymentEnd) (activities.DeploymentEnded, error) {
-			return activities.DeploymentEnded{}, w.handle(domain.PromoteRollout{ModelID: "digits", RolloutID: running})
+			return activities.DeploymentEnded{}, w.handle(domain.PromoteRollout{ModelID: "digits", RolloutID: running}) //nolint:contextcheck // the town has its own
 		})
 	result, err := tell[workflows.RollbackModelResult](st, workflows.KindRollbackModel, input{"model_id": "digits", "target": "local"})
 	require.NoError(t, err)

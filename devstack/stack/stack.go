@@ -74,7 +74,7 @@ func Up(ctx context.Context, opts Options) (_ *Stack, err error) {
 	}
 	s := &Stack{opts: opts, cfg: cfg, lock: held, launch: newLauncher(), deaths: make(chan Death, 16), asked: make(chan os.Signal, 1)}
 	signal.Notify(s.asked, syscall.SIGUSR1)
-	defer func() {
+	defer func() { //nolint:contextcheck // Close takes its own time, also when ctx has ended
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
@@ -86,7 +86,7 @@ func Up(ctx context.Context, opts Options) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer turn.Close()
+	defer turn.Close() //nolint:errcheck // gives the lock back; nothing was written
 	if err := s.plan(ctx); err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func (j *job) showCanary(ctx context.Context, d deployment, s saga, live *traffi
 		j.panel.status(s.Status.Stage, "deploying version %s: %s", d.version, s.Status.Stage)
 		return nil
 	}
-	j.panel.status(split, "canary of version %s: %s | %s | %s", d.version, split, strings.Join(live.accuracies(), ", "), needed)
+	j.panel.status(split, "canary of version %s: %s | accuracy %s | needs %s", d.version, split, live.brief(), needed)
 	return nil
 }
 
@@ -135,10 +135,10 @@ func (j *job) canary(ctx context.Context, version string) (split, needed string)
 func need(metric, verdict string, needed int64) string {
 	switch {
 	case verdict != "inconclusive":
-		return metric + " " + verdict
+		return metric + " nothing: " + verdict
 	case metric == "accuracy":
-		return fmt.Sprintf("%s needs %d more right labels", metric, needed)
+		return fmt.Sprintf("%s %d right labels", metric, needed)
 	default:
-		return fmt.Sprintf("%s needs %d more clean answers", metric, needed)
+		return fmt.Sprintf("%s %d clean answers", metric, needed)
 	}
 }

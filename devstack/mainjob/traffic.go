@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,4 +196,16 @@ func (t *traffic) accuracies() []string {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// brief is each version's accuracy so far, for the panel.
+func (t *traffic) brief() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var parts []string
+	for v, c := range t.counts {
+		parts = append(parts, fmt.Sprintf("v%s %.3f of %d", v, float64(c.right)/float64(max(c.answers, 1)), c.answers))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
 }

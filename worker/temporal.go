@@ -76,7 +76,7 @@ func (p *parts) work(ctx context.Context, w polling, roles ...config.Role) error
 	select {
 	case <-ctx.Done():
 	case err = <-w.died:
-		err = fmt.Errorf("no worker of namespace %s is taken by Temporal any more: %w", p.namespace, err)
+		err = fmt.Errorf("the server takes no worker of namespace %s any more: %w", p.namespace, err)
 	}
 	w.Stop()
 	return err

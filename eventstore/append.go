@@ -7,20 +7,21 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// What the append functions answer, see migrations/007_append_one.sql.
+// What the append functions answer, see migrations/013_append_one.sql.
 const (
 	outcomeAppended         = "appended"
 	outcomeRepeated         = "repeated"
 	outcomeGuarded          = "guarded"
+	outcomeBusy             = "busy"
 	outcomeWrongVersion     = "wrong_version"
 	outcomeDuplicateEvent   = "duplicate_event"
 	outcomeDuplicateCommand = "duplicate_command"
 )
 
-// Append appends to all streams or to none, in one round trip, and answers in the order of the streams. Positions
+// Append appends to all streams or to none, in one round trip, which it shares with others of the process that wait at the
+// same time, and answers in the order of the streams. Positions
 // follow the order given. Decided in this order:
 //
 //  1. The events of all streams stand there already, each stream's one after the other in this order: their first
@@ -30,7 +31,7 @@ const (
 //  4. Only some events stand there, or an expectation does not hold: a *Conflict, which is an ErrWrongVersion.
 //  5. The events are appended and the command is remembered, also without events and without streams.
 //
-// ErrMalformed comes before all of them. After any other error it is unknown whether the events were appended: repeat
+// ErrMalformed and ErrTooLarge come before all of them. After any other error it is unknown whether the events were appended: repeat
 // the call with the same ids.
 func (s *Store) Append(ctx context.Context, tenant string, log Log, appends []Append, cmd *CommandRecord) ([]Appended, error) {
 	if err := Validate(tenant, log, appends, cmd); err != nil {
@@ -38,77 +39,11 @@ func (s *Store) Append(ctx context.Context, tenant string, log Log, appends []Ap
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	giveBack, err := s.turns.take(ctx, tenant, log)
-	if err != nil {
-		return nil, fmt.Errorf("append to the %s log of tenant %s, behind others of the tenant: %w", log, tenant, err)
+	done, err := s.ways[log].do(ctx, tenant, func() *call { return newCall(tenant, log, appends, cmd) })
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("append to the %s log of tenant %s, behind others: %w", log, tenant, err)
 	}
-	defer giveBack()
-	done, err := s.call(ctx, tenant, log, appends, cmd)
-	if err != nil {
-		return nil, fmt.Errorf("append to the %s log of tenant %s: %w", log, tenant, err)
-	}
-	if hasNews(done) {
-		s.news[log].send()
-	}
-	return done, nil
-}
-
-func (s *Store) call(ctx context.Context, tenant string, log Log, appends []Append, cmd *CommandRecord) ([]Appended, error) {
-	if len(appends) == 1 && !appends[0].SkipStored {
-		return s.appendOne(ctx, tenant, log, appends[0], cmd)
-	}
-	return s.appendMany(ctx, tenant, log, appends, cmd)
-}
-
-func (s *Store) appendOne(ctx context.Context, tenant string, log Log, a Append, cmd *CommandRecord) ([]Appended, error) {
-	const query = `select outcome, stream_revision, log_position, recorded
-		from lifecycle.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
-	from, to := a.Expect.bounds()
-	args := []any{tenant, a.Stream.Type, a.Stream.ID, from, to}
-	args = append(args, columnsOf(tenant, a).args()...)
-	args = append(args, cmd.args()...)
-	var row answer
-	if err := s.pool.QueryRow(ctx, log.in(query), args...).Scan(&row.outcome, &row.revision, &row.position, &row.recorded); err != nil {
-		return nil, err
-	}
-	done, err := row.appended(a, cmd)
-	if err != nil {
-		return nil, err
-	}
-	return []Appended{done}, nil
-}
-
-func (s *Store) appendMany(ctx context.Context, tenant string, log Log, appends []Append, cmd *CommandRecord) ([]Appended, error) {
-	const query = `select stream, outcome, stream_revision, log_position, recorded, skipped
-		from lifecycle.append_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`
-	streams := streamColumns{}
-	columns := eventColumns{}
-	for i, a := range appends {
-		streams.add(a)
-		given, _ := distinct(a)
-		for _, e := range given {
-			streams.ofEvent = append(streams.ofEvent, int32(i)+1)
-			columns.add(tenant, a.Stream, e)
-		}
-	}
-	args := append([]any{tenant}, streams.args()...)
-	args = append(args, columns.args()...)
-	args = append(args, cmd.args()...)
-	rows, err := s.pool.Query(ctx, log.in(query), args...)
-	if err != nil {
-		return nil, err
-	}
-	answers, err := pgx.CollectRows(rows, toAnswer)
-	if err != nil {
-		return nil, err
-	}
-	done := make([]Appended, len(answers))
-	for i, row := range answers {
-		if done[i], err = row.appended(appendAt(appends, row.stream), cmd); err != nil {
-			return nil, err
-		}
-	}
-	return done, nil
+	return done, err
 }
 
 // answer is one row of what the functions answer.
@@ -139,6 +74,8 @@ func appendAt(appends []Append, number int32) Append {
 func (r answer) appended(a Append, cmd *CommandRecord) (Appended, error) {
 	switch r.outcome {
 	case outcomeAppended, outcomeRepeated, outcomeGuarded:
+	case outcomeBusy:
+		return Appended{}, errBusy
 	case outcomeWrongVersion:
 		return Appended{}, &Conflict{Stream: a.Stream, Expected: a.Expect, Actual: *r.revision}
 	case outcomeDuplicateEvent:
@@ -202,91 +139,4 @@ func hasNews(done []Appended) bool {
 		}
 	}
 	return false
-}
-
-// streamColumns are the streams of a call, a slice a column.
-type streamColumns struct {
-	types, ids []string
-	from, to   []int64
-	skip       []bool
-	ofEvent    []int32 // of each event the number of its stream, from 1
-}
-
-func (c *streamColumns) add(a Append) {
-	from, to := a.Expect.bounds()
-	c.types = append(c.types, a.Stream.Type)
-	c.ids = append(c.ids, a.Stream.ID)
-	c.from = append(c.from, from)
-	c.to = append(c.to, to)
-	c.skip = append(c.skip, a.SkipStored)
-}
-
-func (c *streamColumns) args() []any {
-	return []any{orEmpty(c.types), orEmpty(c.ids), orEmpty(c.from), orEmpty(c.to), orEmpty(c.skip), orEmpty(c.ofEvent)}
-}
-
-// eventColumns are the events of a call, a slice a column.
-type eventColumns struct {
-	ids                    []pgtype.UUID
-	types                  []string
-	versions               []int32
-	data, metadata         []string
-	occurred               []time.Time
-	causation, correlation []*string
-	digests                [][]byte
-}
-
-func columnsOf(tenant string, a Append) *eventColumns {
-	c := &eventColumns{}
-	for _, e := range a.Events {
-		c.add(tenant, a.Stream, e)
-	}
-	return c
-}
-
-func (c *eventColumns) add(tenant string, stream Stream, e NewEvent) {
-	e = e.normal()
-	digest := Digest(tenant, stream, e)
-	c.ids = append(c.ids, pgtype.UUID{Bytes: e.ID, Valid: true})
-	c.types = append(c.types, e.Type)
-	c.versions = append(c.versions, int32(e.Version))
-	c.data = append(c.data, string(e.Data))
-	c.metadata = append(c.metadata, string(e.Metadata))
-	c.occurred = append(c.occurred, e.OccurredAt)
-	c.causation = append(c.causation, orNull(e.CausationID))
-	c.correlation = append(c.correlation, orNull(e.CorrelationID))
-	c.digests = append(c.digests, digest[:])
-}
-
-func (c *eventColumns) args() []any {
-	return []any{
-		orEmpty(c.ids), orEmpty(c.types), orEmpty(c.versions), orEmpty(c.data), orEmpty(c.metadata),
-		orEmpty(c.occurred), orEmpty(c.causation), orEmpty(c.correlation), orEmpty(c.digests),
-	}
-}
-
-func (c *CommandRecord) args() []any {
-	if c == nil {
-		return []any{nil, nil, nil}
-	}
-	result := string(c.Result)
-	if result == "" {
-		result = "null"
-	}
-	return []any{c.ID, c.RequestHash, result}
-}
-
-// orEmpty keeps a nil slice from becoming a null array.
-func orEmpty[T any](s []T) []T {
-	if s == nil {
-		return []T{}
-	}
-	return s
-}
-
-func orNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -167,6 +167,22 @@ type Appended struct {
 // ErrMalformed says that the caller gave what no stream can hold; the text names it. Nothing was appended.
 var ErrMalformed = errors.New("the append is malformed")
 
+// ErrTooLarge says that an append holds more than one may. Errors carry a *TooLarge. Nothing was appended.
+var ErrTooLarge = errors.New("the append is too large")
+
+// TooLarge is an ErrTooLarge with its numbers: split what can be split.
+type TooLarge struct {
+	What          string // "events in one append", "bytes in one event"
+	Actual, Limit int
+}
+
+func (t *TooLarge) Error() string {
+	return fmt.Sprintf("%s: %d, at most %d", t.What, t.Actual, t.Limit)
+}
+
+// Unwrap makes a TooLarge an ErrTooLarge.
+func (t *TooLarge) Unwrap() error { return ErrTooLarge }
+
 // ErrCorrupt says that a stored event is not what was appended: its digest does not fit it.
 var ErrCorrupt = errors.New("a stored event does not fit its digest")
 

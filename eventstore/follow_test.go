@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,10 +34,15 @@ func TestFollowerNeverSkips(t *testing.T) {
 	release := hold(t, admin)
 
 	var appends sync.WaitGroup
+	elsewhere := eventstore.New(db.Pool(t)) // within one process the later append would wait there
 	add := func(tenant, kind string) {
+		from := store
+		if kind == "Later" {
+			from = elsewhere
+		}
 		event := eventstoretest.Batch(1)
 		event[0].Type = kind
-		_, err := store.Append(t.Context(), tenant, eventstore.Lifecycle, []eventstore.Append{{Stream: stream(kind), Events: event}}, nil)
+		_, err := from.Append(t.Context(), tenant, eventstore.Lifecycle, []eventstore.Append{{Stream: stream(kind), Events: event}}, nil)
 		if err != nil {
 			t.Errorf("append %s: %v", kind, err)
 		}
@@ -95,8 +101,10 @@ func TestRareTypesAreReadInWindows(t *testing.T) {
 	store := eventstore.New(pgtest.New(t).Pool(t))
 	events := eventstoretest.Batch(12_000)
 	events[11_500].Type = "Rare"
-	_, err := store.Append(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Append{{Stream: stream("s"), Events: events}}, nil)
-	require.NoError(t, err)
+	for batch := range slices.Chunk(events, eventstore.MaxBatchEvents) {
+		_, err := store.Append(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Append{{Stream: stream("s"), Events: batch}}, nil)
+		require.NoError(t, err)
+	}
 	cursor := eventstore.Cursor{Tenant: "acme"}
 	var found []eventstore.Event
 	var through []int64

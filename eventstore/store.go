@@ -16,14 +16,19 @@ const callTimeout = 30 * time.Second
 // Store keeps both logs of every tenant in one PostgreSQL database. It is safe for concurrent use. Reads of one tenant
 // go through row-level security; the functions that append and feed belong to roles of their own.
 type Store struct {
-	pool  *pgxpool.Pool
-	turns turns              // of the appends
-	news  map[Log]*broadcast // who wants to know of this process's own appends
+	pool *pgxpool.Pool
+	ways map[Log]*combiner  // of the appends
+	news map[Log]*broadcast // who wants to know of this process's own appends
 }
 
 // New makes a store on a pool of a serving login. It does not connect; see CheckRole.
 func New(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, news: map[Log]*broadcast{Lifecycle: {}, Inference: {}}}
+	s := &Store{pool: pool, ways: map[Log]*combiner{}, news: map[Log]*broadcast{}}
+	for _, log := range []Log{Lifecycle, Inference} {
+		s.ways[log] = newCombiner(s.deliver)
+		s.news[log] = &broadcast{}
+	}
+	return s
 }
 
 // in names the log's schema in a statement that was written for the lifecycle log. The result is the key of the

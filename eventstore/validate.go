@@ -9,8 +9,15 @@ import (
 	"github.com/google/uuid"
 )
 
+// What one append may hold.
+const (
+	MaxEventBytes  = 1 << 20 // of event_data and metadata together
+	MaxBatchEvents = 1000    // of all streams
+)
+
 // Validate returns ErrMalformed, with the field, for an append that no store may take: an unknown log, an empty or
-// unreadable name, a stream or an event id that comes twice, data that is no JSON, a missing time. Append calls it.
+// unreadable name, a stream or an event id that comes twice, data that is no JSON, a missing time; and a *TooLarge beyond
+// MaxEventBytes and MaxBatchEvents. Append calls it.
 func Validate(tenant string, log Log, appends []Append, cmd *CommandRecord) error {
 	switch {
 	case !log.valid():
@@ -29,6 +36,13 @@ func Validate(tenant string, log Log, appends []Append, cmd *CommandRecord) erro
 }
 
 func validateAppends(appends []Append) error {
+	total := 0
+	for _, a := range appends {
+		total += len(a.Events)
+	}
+	if total > MaxBatchEvents {
+		return &TooLarge{What: "events in one append", Actual: total, Limit: MaxBatchEvents}
+	}
 	streams := make(map[Stream]struct{}, len(appends))
 	ids := make(map[uuid.UUID]struct{}, len(appends))
 	var skipping, strict bool
@@ -79,7 +93,10 @@ func validateEvents(a Append, ids map[uuid.UUID]struct{}) error {
 }
 
 func (e NewEvent) validate() error {
+	size := len(e.Data) + len(e.Metadata)
 	switch {
+	case size > MaxEventBytes:
+		return &TooLarge{What: "bytes in one event", Actual: size, Limit: MaxEventBytes}
 	case e.ID == uuid.Nil:
 		return malformed("it has no id")
 	case !readable(e.Type):

@@ -97,5 +97,5 @@ $function$;
 {{ end }}
 ---- create above / drop below ----
 
-drop function inference.append_one;
-drop function lifecycle.append_one;
+drop function if exists inference.append_one;
+drop function if exists lifecycle.append_one;

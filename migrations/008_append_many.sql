@@ -144,5 +144,5 @@ $function$;
 {{ end }}
 ---- create above / drop below ----
 
-drop function inference.append_many;
-drop function lifecycle.append_many;
+drop function if exists inference.append_many;
+drop function if exists lifecycle.append_many;

@@ -190,3 +190,32 @@ func ranges(t *testing.T, b bench) {
 		require.Equal(t, c.want, got, "%+v", c.in)
 	}
 }
+
+func largeAppends(t *testing.T, b bench) {
+	t.Helper()
+	_, err := b.append(t, to("s", eventstore.Any(), Batch(eventstore.MaxBatchEvents)...))
+	require.NoError(t, err)
+	_, err = b.append(t, to("s", eventstore.Any(), Batch(eventstore.MaxBatchEvents)...), to("r", eventstore.Any(), Batch(1)...))
+	requireTooLarge(t, err, eventstore.MaxBatchEvents+1, eventstore.MaxBatchEvents)
+
+	event := Batch(1)[0]
+	event.Metadata = json.RawMessage(`{}`)
+	event.Data = json.RawMessage(`"` + strings.Repeat("x", eventstore.MaxEventBytes-4) + `"`)
+	_, err = b.append(t, to("s", eventstore.Any(), event))
+	require.NoError(t, err)
+	event = Batch(1)[0]
+	event.Metadata = json.RawMessage(`{}`)
+	event.Data = json.RawMessage(`"` + strings.Repeat("x", eventstore.MaxEventBytes-3) + `"`)
+	_, err = b.append(t, to("s", eventstore.Any(), event))
+	requireTooLarge(t, err, eventstore.MaxEventBytes+1, eventstore.MaxEventBytes)
+	require.EqualValues(t, eventstore.MaxBatchEvents+1, b.head(t))
+}
+
+func requireTooLarge(t *testing.T, err error, actual, limit int) {
+	t.Helper()
+	require.ErrorIs(t, err, eventstore.ErrTooLarge)
+	var large *eventstore.TooLarge
+	require.ErrorAs(t, err, &large)
+	require.Equal(t, actual, large.Actual)
+	require.Equal(t, limit, large.Limit)
+}

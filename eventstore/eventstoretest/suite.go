@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"a conflict leaves nothing":      conflictLeavesNothing,
 		"the envelope is kept":           envelopeIsKept,
 		"malformed appends":              malformedAppends,
+		"large appends":                  largeAppends,
 		"order":                          order,
 		"ranges":                         ranges,
 		"whole batch again":              wholeBatchAgain,

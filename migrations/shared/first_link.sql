@@ -1,0 +1,2 @@
+{{- /* list "log" "tenant": what the chain of a log begins with: its own name, so that no log can stand in for another. */ -}}
+sha256(convert_to('phantom.chain.1 {{ index . 0 }} ' || {{ index . 1 }}, 'UTF8'))

@@ -1,0 +1,2 @@
+{{- /* list "position" "revision" "recorded_at" "digest": what a link covers of one event. */ -}}
+int8send({{ index . 0 }}) || int8send({{ index . 1 }}) || timestamptz_send({{ index . 2 }}) || {{ index . 3 }}

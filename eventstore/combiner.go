@@ -73,7 +73,7 @@ func (b *combiner) do(ctx context.Context, tenant string, encode func() *call) (
 		return nil, ctx.Err()
 	}
 	c := encode()
-	if b.takeOff(l, c) {
+	if b.takeOff(l, c) { //nolint:contextcheck // what takes off then is the others', who do not leave with this caller
 		b.fly(ctx, false, []*line{l}, []*call{c})
 	}
 	select {
@@ -158,7 +158,7 @@ func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*
 	for _, l := range lines {
 		b.settle(l, busy)
 	}
-	b.dispatch()
+	b.dispatch() //nolint:contextcheck // as in do
 }
 
 func (b *combiner) settle(l *line, busy bool) {
@@ -189,14 +189,14 @@ func (b *combiner) dispatch() {
 		lines, calls := b.collect(&b.ready, mostCalls)
 		if len(calls) > 0 {
 			b.flights++
-			go b.start(false, lines, calls) //nolint:contextcheck // nobody's own: a caller that leaves does not take the others' along
+			go b.start(false, lines, calls)
 		}
 	}
 	for b.vigils < mostVigils && len(b.held) > 0 {
 		lines, calls := b.collect(&b.held, 1)
 		if len(calls) > 0 {
 			b.vigils++
-			go b.start(true, lines, calls) //nolint:contextcheck // as above
+			go b.start(true, lines, calls)
 		}
 	}
 }

@@ -43,6 +43,11 @@ test: build ## Run every test on a private stack; ARGS='-run Name ./folder' narr
 	$(if $(RACE),,@echo "no C compiler is on PATH: the tests run without the race detector")
 	$(STACK) go test $(RACE) -shuffle=on $(or $(ARGS),-timeout 30m ./...)
 
+.PHONY: test-postgres18
+test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on the newest version, which is fetched once
+	bin/phantom-dev test --only-postgres --fetched-postgres -- go test -shuffle=on -timeout 10m \
+		./eventstore/... ./registry/... ./migrations/... ./projection/... ./readmodel/...
+
 .PHONY: check
 check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests
 	@echo "check: all is well"

@@ -100,11 +100,11 @@ func (a *appender) connect() (*pgxpool.Pool, error) {
 	settings.ConnConfig.RuntimeParams["application_name"] = appenderName
 	settings.ConnConfig.ConnectTimeout = 5 * time.Second
 	settings.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
-		switch rand.IntN(4) {
+		switch rand.IntN(8) {
 		case 0:
-			config.RuntimeParams["lock_timeout"] = "30ms"
+			config.RuntimeParams["lock_timeout"] = "100ms"
 		case 1:
-			config.RuntimeParams["statement_timeout"] = "60ms"
+			config.RuntimeParams["statement_timeout"] = "200ms"
 		}
 		return nil
 	}

@@ -52,17 +52,17 @@ type fault struct {
 
 func faults() []fault {
 	return []fault{
-		{"rollback of a foreign transaction that held heads", 16, true, holdHeads},
-		{"early transaction held open", 12, true, early},
-		{"foreign savepoint", 10, true, savepoint},
-		{"held row", 10, true, holdRow},
-		{"foreign snapshot", 6, true, snapshot},
-		{"backend terminated", 12, false, signalBackend("pg_terminate_backend")},
-		{"statement cancelled", 10, false, signalBackend("pg_cancel_backend")},
-		{"connections cut", 10, false, cutSome},
-		{"all connections of a process cut", 3, false, cutAll},
-		{"process stopped for a while", 5, true, freeze},
-		{"process killed", 3, false, kill},
+		{"rollback of a foreign transaction that held heads", 48, true, holdHeads},
+		{"early transaction held open", 36, true, early},
+		{"foreign savepoint", 30, true, savepoint},
+		{"held row", 30, true, holdRow},
+		{"foreign snapshot", 18, true, snapshot},
+		{"backend terminated", 36, false, signalBackend("pg_terminate_backend")},
+		{"statement cancelled", 30, false, signalBackend("pg_cancel_backend")},
+		{"connections cut", 30, false, cutSome},
+		{"all connections of a process cut", 9, false, cutAll},
+		{"process stopped for a while", 15, true, freeze},
+		{"process killed", 9, false, kill},
 		{"backend killed with SIGKILL", 1, false, killBackend},
 		{"PostgreSQL stopped at once", 1, false, crash},
 	}

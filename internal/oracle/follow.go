@@ -25,9 +25,9 @@ type Reader struct {
 	met   func(fault string)
 }
 
-// hurried ends one of a hundred contexts at a random moment.
+// hurried ends one of a thousand contexts at a random moment.
 func (r *Reader) hurried(ctx context.Context) (context.Context, context.CancelFunc) {
-	if rand.IntN(100) == 0 {
+	if rand.IntN(1000) == 0 {
 		r.met("context ended in a read")
 		return context.WithTimeout(ctx, time.Duration(rand.IntN(3000))*time.Microsecond)
 	}

@@ -69,7 +69,7 @@ func (a *appender) run(stop context.Context) (err error) {
 	if a.ledger, err = openLedger(a.params.Ledger); err != nil {
 		return err
 	}
-	if a.pool, err = a.connect(); err != nil {
+	if a.pool, err = a.connect(stop); err != nil {
 		return err
 	}
 	defer a.pool.Close()
@@ -90,7 +90,7 @@ func (a *appender) run(stop context.Context) (err error) {
 }
 
 // connect makes a pool of which a part of the connections has little patience.
-func (a *appender) connect() (*pgxpool.Pool, error) {
+func (a *appender) connect(stop context.Context) (*pgxpool.Pool, error) {
 	settings, err := pgxpool.ParseConfig(a.params.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("read the appender's DSN: %w", err)
@@ -108,7 +108,7 @@ func (a *appender) connect() (*pgxpool.Pool, error) {
 		}
 		return nil
 	}
-	return pgxpool.NewWithConfig(context.Background(), settings)
+	return pgxpool.NewWithConfig(context.WithoutCancel(stop), settings) // its last calls outlive the order to stop
 }
 
 // inherit deals every other call that the last life left open to the workers; of the rest nobody ever learns.
@@ -166,7 +166,7 @@ func (a *appender) write(e entry) {
 // settle sends a call until its outcome is known, and writes it down before it counts.
 func (a *appender) settle(stop context.Context, w *worker, c call, unsure bool) {
 	a.write(entry{Try: &c})
-	done, refusal, unsure := a.insist(stop, w.rng, c, unsure)
+	done, unsure, refusal := a.insist(stop, w.rng, c, unsure)
 	switch {
 	case refusal != nil:
 		a.write(entry{Done: &answer{Call: c.ID, Unsure: unsure}})
@@ -202,19 +202,19 @@ func (a *appender) check(c call, done []eventstore.Appended, unsure bool) {
 }
 
 // insist repeats a call until it is taken or refused. Neither, when the process must end before.
-func (a *appender) insist(stop context.Context, rng *rand.Rand, c call, unsure bool) (done []eventstore.Appended, refusal error, _ bool) {
+func (a *appender) insist(stop context.Context, rng *rand.Rand, c call, unsure bool) (done []eventstore.Appended, _ bool, refusal error) {
 	var ends time.Time
 	for pause := time.Millisecond; a.broken.Load() == nil; pause = min(2*pause, restMost) {
-		done, err := a.attempt(rng, c)
+		done, err := a.attempt(stop, rng, c)
 		if err == nil {
-			return done, nil, unsure
+			return done, unsure, nil
 		}
 		if refused(err) {
-			return nil, err, unsure
+			return nil, unsure, err
 		}
 		if errors.Is(err, eventstore.ErrMalformed) {
 			a.write(entry{Wrong: fmt.Sprintf("call %s: %v", c.ID, err)})
-			return nil, nil, true
+			return nil, true, nil
 		}
 		unsure = true
 		a.met(err)
@@ -226,9 +226,9 @@ func (a *appender) insist(stop context.Context, rng *rand.Rand, c call, unsure b
 				break
 			}
 		}
-		rest(context.Background(), pause)
+		rest(context.WithoutCancel(stop), pause)
 	}
-	return nil, nil, true
+	return nil, true, nil
 }
 
 func refused(err error) bool {
@@ -236,12 +236,12 @@ func refused(err error) bool {
 }
 
 // attempt sends a call once. One of a hundred is given up at a random moment.
-func (a *appender) attempt(rng *rand.Rand, c call) ([]eventstore.Appended, error) {
+func (a *appender) attempt(stop context.Context, rng *rand.Rand, c call) ([]eventstore.Appended, error) {
 	patience := 20 * time.Second
 	if rng.IntN(100) == 0 {
 		patience = time.Duration(rng.IntN(8000)) * time.Microsecond
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), patience)
 	defer cancel()
 	return a.store.Append(ctx, c.Tenant, c.Log, c.appends(), c.record())
 }
@@ -269,7 +269,7 @@ func (a *appender) again(stop context.Context, w *worker) {
 	if len(old.call.Parts) == 0 || len(old.call.keys(0)) == 0 {
 		return
 	}
-	done, refusal, _ := a.insist(stop, w.rng, old.call, false)
+	done, _, refusal := a.insist(stop, w.rng, old.call, false)
 	if refusal != nil {
 		a.write(entry{Wrong: fmt.Sprintf("call %s: refused when it was repeated: %v", old.call.ID, refusal)})
 	}

@@ -22,7 +22,7 @@ func (t *tally) total() (n int) {
 
 // awaitFollowers waits until nobody lacks anything, or for as long as that may take.
 func (r *run) awaitFollowers(ctx context.Context, shelves map[eventstore.Log]map[string]*shelf) {
-	deadline := time.Now().Add(catchUp)
+	deadline := time.Now().Add(r.opts.CatchUp)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
 		behind := 0
 		for _, f := range r.following {

@@ -18,9 +18,7 @@ import (
 const (
 	processes     = 2
 	followersPool = 16
-	// catchUp bounds the time that followers have to reach the end when all is quiet again.
-	catchUp = 60 * time.Second
-	tellAll = 10 * time.Second
+	tellAll       = 10 * time.Second
 )
 
 // Options say how to run the oracle.
@@ -33,7 +31,8 @@ type Options struct {
 	Workers  int    // goroutines of each appending process
 	// Distance is the mean time between two faults.
 	Distance  time.Duration
-	Fetched   bool // the PostgreSQL that is fetched where a machine has none
+	CatchUp   time.Duration // the longest time that followers have to reach the end when all is quiet again
+	Fetched   bool          // the PostgreSQL that is fetched where a machine has none
 	Followers []Follower
 	// Prepare breaks something on purpose before anything is appended, to see it found; may be nil.
 	Prepare func(ctx context.Context, admin *pgxpool.Pool) error

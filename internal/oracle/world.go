@@ -63,7 +63,7 @@ func newWorld(ctx context.Context, folder string, fetched bool, out io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // what was started is stopped, also when ctx has ended
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}

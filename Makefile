@@ -52,7 +52,7 @@ test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on 
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \
 		-oracle.duration=$(or $(DURATION),10m) -oracle.seed=$(or $(SEED),0) -oracle.report=$(CURDIR)/.phantom/oracle \
-		-oracle.distance=200ms -oracle.workers=16 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
+		-oracle.distance=300ms -oracle.workers=24 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
 
 .PHONY: check
 check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests

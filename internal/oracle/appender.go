@@ -20,7 +20,7 @@ import (
 
 const (
 	appenderName = "oracle-appender" // application_name of its connections
-	appenderPool = 8
+	appenderPool = 16
 	// windDown is how long a process that was told to stop still tries to learn its outcomes.
 	windDown = 60 * time.Second
 	// restMost is the longest rest between two attempts.

@@ -89,8 +89,7 @@ func Run(ctx context.Context, opts Options) (report Report, err error) {
 		readers.Wait()
 		return Report{}, err
 	}
-	report, err = r.judge(ctx, func() { stopReading(); readers.Wait() })
-	return report, err
+	return r.judge(ctx, func() { stopReading(); readers.Wait() })
 }
 
 // say tells of the run's progress.
@@ -223,8 +222,8 @@ func (r *run) untilEnough(ctx context.Context) {
 		if !over && time.Since(told) < tellAll {
 			continue
 		}
-		events := 0
-		if rows, err := r.world.admin.Query(ctx, stored); err == nil { // else it is being restarted
+		events := 0 // also while it cannot be asked
+		if rows, err := r.world.admin.Query(ctx, stored); err == nil {
 			var n int
 			for rows.Next() && rows.Scan(&n) == nil {
 				events += n

@@ -92,7 +92,7 @@ func run(t *testing.T, opts oracle.Options) oracle.Report {
 	t.Helper()
 	opts.Folder = t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(opts.Folder), 0o755)) // PostgreSQL's user passes through
-	opts.Patience, opts.Workers, opts.Distance, opts.Out = 90*time.Second, *workers, *distance, t.Output()
+	opts.Patience, opts.Workers, opts.Distance, opts.Out = max(90*time.Second, *duration), *workers, *distance, t.Output()
 	found, err := oracle.Run(t.Context(), opts)
 	require.NoError(t, err)
 	t.Log(found)

@@ -47,8 +47,8 @@ func (s *Store) Append(ctx context.Context, tenant string, log Log, appends []Ap
 	if err != nil {
 		return nil, fmt.Errorf("append to the %s log of tenant %s: %w", log, tenant, err)
 	}
-	if hasNews(done) {
-		s.news[log].send()
+	if position := newest(done); position > 0 {
+		s.news[log].send(tenant, position)
 	}
 	return done, nil
 }
@@ -195,13 +195,15 @@ func skippedOf(a Append, stored []uuid.UUID) []uuid.UUID {
 	return skipped
 }
 
-func hasNews(done []Appended) bool {
+// newest is the last position that a call has appended; 0 when it appended nothing.
+func newest(done []Appended) int64 {
+	var last int64
 	for _, d := range done {
 		if !d.Repeated && !d.RecordedAt.IsZero() {
-			return true
+			last = max(last, d.Position)
 		}
 	}
-	return false
+	return last
 }
 
 // streamColumns are the streams of a call, a slice a column.

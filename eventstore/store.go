@@ -18,12 +18,12 @@ const callTimeout = 30 * time.Second
 type Store struct {
 	pool  *pgxpool.Pool
 	turns turns              // of the appends
-	news  map[Log]*broadcast // who wants to know of this process's own appends
+	news  map[Log]*announcer // who wants to know of this process's own appends
 }
 
 // New makes a store on a pool of a serving login. It does not connect; see CheckRole.
 func New(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, news: map[Log]*broadcast{Lifecycle: {}, Inference: {}}}
+	return &Store{pool: pool, news: map[Log]*announcer{Lifecycle: {}, Inference: {}}}
 }
 
 // in names the log's schema in a statement that was written for the lifecycle log. The result is the key of the

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -28,20 +29,20 @@ type deaf struct {
 func (c *deaf) Read(b []byte) (int, error) {
 	for len(c.left) == 0 {
 		// A message is its type and its length, which counts itself; see the protocol's "Message Formats".
-		message := make([]byte, 5)
-		if _, err := io.ReadFull(c.Conn, message); err != nil {
+		header := make([]byte, 5)
+		if _, err := io.ReadFull(c.Conn, header); err != nil {
 			return 0, err
 		}
-		rest := make([]byte, binary.BigEndian.Uint32(message[1:])-4)
+		rest := make([]byte, binary.BigEndian.Uint32(header[1:])-4)
 		if _, err := io.ReadFull(c.Conn, rest); err != nil {
 			return 0, err
 		}
 		const notificationResponse = 'A'
-		if message[0] == notificationResponse && !c.hears.Load() {
+		if header[0] == notificationResponse && !c.hears.Load() {
 			c.swallowed.Add(1)
 			continue
 		}
-		c.left = append(message, rest...)
+		c.left = slices.Concat(header, rest)
 	}
 	n := copy(b, c.left)
 	c.left = c.left[n:]

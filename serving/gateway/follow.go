@@ -28,7 +28,7 @@ type follower struct {
 	beaten  time.Time
 	heads   map[domain.Tenant]int64 // of those who are behind, as far as is known
 	checked time.Time               // when all heads were asked for
-	trouble string // the last error, to report each once
+	trouble string                  // the last error, to report each once
 }
 
 // Follow keeps the routes up to date until ctx ends. Trouble with the log or the followers is reported to

@@ -22,7 +22,7 @@ func announce(ctx context.Context, pool *pgxpool.Pool, tell func(string)) error 
 	go func() { ended <- tail.Run(ctx) }() // one a process and log, for all of its followers
 	defer func() {
 		stop()
-		<-ended // with the context's error
+		_ = <-ended // it is the context's
 	}()
 
 	return follow.Subscribe(ctx, pool, tail, follow.Subscription{

@@ -161,3 +161,24 @@ func named(t *testing.T, db *pgtest.Database, name string) *pgxpool.Pool {
 	t.Cleanup(pool.Close)
 	return pool
 }
+
+// TestACursorThatSomebodyElseMovedIsNotMovedBack: the runner goes on where it finds it.
+func TestACursorThatSomebodyElseMovedIsNotMovedBack(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	admin := pgtest.Pool(t, s.db.AdminURL)
+	var seen record
+	s.subscribe(s.pool, follow.Subscription{Batch: 1, AckEvery: 1}, func(ctx context.Context, d *follow.Delivery) error {
+		if d.Through == 3 {
+			if _, err := admin.Exec(ctx, `update phantom.subscription_cursor set position = 5`); err != nil {
+				return err
+			}
+		}
+		return seen.handle(ctx, d)
+	})
+	s.reaches("a", s.append("a", "A", 2))
+	s.append("a", "A", 3)
+	s.eventually(func() bool { return len(seen.of("a")) >= 3 }, "the third")
+	s.reaches("a", s.append("a", "A", 1))
+	require.Equal(t, []int64{1, 2, 3, 6}, seen.of("a"))
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,13 +18,11 @@ import (
 // announce is the program of docs/extend.md, "Follow the log from a Go program".
 func announce(ctx context.Context, pool *pgxpool.Pool, tell func(string)) error {
 	tail := eventstore.NewTail(eventstore.New(pool), eventstore.Lifecycle)
-	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(ctx)
-	go func() { ended <- tail.Run(ctx) }() // one a process and log, for all of its followers
-	defer func() {
-		stop()
-		_ = <-ended // it is the context's
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { _ = tail.Run(ctx) }) // one a process and log, for all of its followers; it ends with ctx
+	defer running.Wait()
+	defer stop()
 
 	return follow.Subscribe(ctx, pool, tail, follow.Subscription{
 		Name:   "announcements",

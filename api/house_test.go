@@ -62,7 +62,7 @@ func newHouse(t *testing.T, changes ...change) *house {
 	tail := eventstore.NewTail(store, eventstore.Lifecycle)
 	var err error
 	h.runner, err = projection.NewRunner(projection.Params{
-		Pool: pool, Feed: store, Projections: readmodel.Projections(), Tails: map[eventstore.Log]projection.Tail{eventstore.Lifecycle: tail},
+		Pool: pool, Feed: store, Projections: readmodel.Projections(), Tails: map[eventstore.Log]*eventstore.Tail{eventstore.Lifecycle: tail},
 	})
 	require.NoError(t, err)
 	h.params = api.Params{

@@ -132,11 +132,13 @@ func skippedOf(a Append, stored []uuid.UUID) []uuid.UUID {
 	return skipped
 }
 
-func hasNews(done []Appended) bool {
+// newest is the last position that a call has appended; 0 when it appended nothing.
+func newest(done []Appended) int64 {
+	var last int64
 	for _, d := range done {
 		if !d.Repeated && !d.RecordedAt.IsZero() {
-			return true
+			last = max(last, d.Position)
 		}
 	}
-	return false
+	return last
 }

@@ -99,10 +99,10 @@ func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy boo
 		c.end(nil, fmt.Errorf("append to the %s log of tenant %s: %w", c.log, c.tenant, err))
 		return false
 	}
-	c.end(done, nil)
-	if hasNews(done) {
-		s.news[c.log].send()
+	if position := newest(done); position > 0 {
+		s.news[c.log].send(c.tenant, position)
 	}
+	c.end(done, nil)
 	return false
 }
 
@@ -158,10 +158,8 @@ func (s *Store) deliverMany(ctx context.Context, patience int, calls []*call) (b
 	for _, a := range answers {
 		c := calls[a.stream-1]
 		done, err := a.appended(c.appends[0], c.cmd)
+		s.news[c.log].send(c.tenant, done.Position)
 		c.end([]Appended{done}, err)
-	}
-	if len(answers) > 0 {
-		s.news[calls[0].log].send()
 	}
 	for _, c := range calls {
 		c.alone = !c.ended()

@@ -18,15 +18,15 @@ const callTimeout = 30 * time.Second
 type Store struct {
 	pool *pgxpool.Pool
 	ways map[Log]*combiner  // of the appends
-	news map[Log]*broadcast // who wants to know of this process's own appends
+	news map[Log]*announcer // who wants to know of this process's own appends
 }
 
 // New makes a store on a pool of a serving login. It does not connect; see CheckRole.
 func New(pool *pgxpool.Pool) *Store {
-	s := &Store{pool: pool, ways: map[Log]*combiner{}, news: map[Log]*broadcast{}}
+	s := &Store{pool: pool, ways: map[Log]*combiner{}, news: map[Log]*announcer{}}
 	for _, log := range []Log{Lifecycle, Inference} {
 		s.ways[log] = newCombiner(s.deliver)
-		s.news[log] = &broadcast{}
+		s.news[log] = &announcer{}
 	}
 	return s
 }

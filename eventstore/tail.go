@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -20,44 +21,62 @@ const (
 	sweepEvery = 2 * time.Second
 	// pollShare is how many times as long as a poll took it rests: polling many tenants takes no more than its share.
 	pollShare = 20
+	// surelyEvery is how often all heads are asked for, which costs a lookup for each tenant, and surelyShare how many
+	// times as long as that took it rests at least. It finds what the cheap look cannot, see feed_changed.
+	surelyEvery = time.Minute
+	surelyShare = 100
 	// relistenAfter is the rest after a listening connection was lost.
 	relistenAfter = 250 * time.Millisecond
-	// probeAfter is how long a silent listening connection is believed to be alive.
+	// probeAfter is how long a silent listening connection is believed to hear.
 	probeAfter = 15 * time.Second
-	// tailTimeout bounds each of the tail's own calls.
+	// tailTimeout bounds each of the tail's own calls, and the way of a probe.
 	tailTimeout = 5 * time.Second
 )
 
-// Tail tells followers that something may be new in a log. One a process and log is enough for all of its followers.
+// Tail knows who has news in a log: the last position of every tenant. One a process and log is enough for all of its
+// followers, who then read those tenants only.
 //
-// What it promises: a hint follows each commit; of this process at once, of another one that runs a Tail within
-// milliseconds, of any other within seconds, also when the listening connection is lost or a pooler swallows it.
+// What it promises: a commit becomes news; of this process at once, of another one that runs a Tail within milliseconds,
+// of any other within seconds, also when the listening connection is lost or a pooler swallows what it should hear. How
+// many tenants there are costs it a scan of their heads at each look, and memory.
 //
-// What it does not: a hint is never the truth and may come for nothing. Followers read the log, and also sweep.
+// What it does not: it never goes back, and a notification is believed: news may be of a position that is not there, so
+// followers believe the log. A head row's transaction id that a vacuum took away is found within a minute, not seconds.
 //
-// Nothing of it happens inside an append: a NOTIFY in the transaction of an append would make all commits queue.
+// Nothing of it happens inside an append: a NOTIFY in the transaction of an append would make all commits queue, and a
+// row that tells who has news would be a further write.
 type Tail struct {
-	store     *Store
-	log       Log
-	hints     broadcast
-	listening atomic.Bool
+	store  *Store
+	log    Log
+	known  known
+	untold *News         // own appends that other processes were not told of
+	asked  chan struct{} // to look now
+	hears  atomic.Bool   // notifications of this process come back to it
+	probe  string        // the payload that shows it
 }
 
 // NewTail makes the tail of a log. It does nothing until Run.
-func NewTail(store *Store, log Log) *Tail { return &Tail{store: store, log: log} }
+func NewTail(store *Store, log Log) *Tail {
+	return &Tail{
+		store: store, log: log, untold: newNews(nil), asked: make(chan struct{}, 1), probe: "?" + uuid.NewString(),
+	}
+}
 
-// Subscribe hears the hints. A hint that finds another one waiting is merged with it; the channel is never closed.
-// unsubscribe may be called more than once.
-func (t *Tail) Subscribe() (hints <-chan struct{}, unsubscribe func()) { return t.hints.listen() }
+// News begins to follow who has news; close it.
+func (t *Tail) News() *News { return t.known.follow() }
 
-// Run relays, notifies, listens and polls until the context ends, and returns its error then. It holds one connection
-// beside the pool's. Failures of the database are waited out: they delay hints and lose none.
+// Log is the log that it is the tail of.
+func (t *Tail) Log() Log { return t.log }
+
+// Run notifies, listens and polls until the context ends, and returns its error then. It holds one connection beside
+// the pool's. Failures of the database are waited out: they delay news and lose none.
 func (t *Tail) Run(ctx context.Context) error {
 	if !t.log.valid() {
 		return malformed("log %q: it is lifecycle or inference", t.log)
 	}
+	defer t.store.news[t.log].join(t)()
 	var all sync.WaitGroup
-	for _, part := range []func(context.Context){t.relay, t.notify, t.listen, t.poll} {
+	for _, part := range []func(context.Context){t.notify, t.listen, t.poll} {
 		all.Go(func() { part(ctx) })
 	}
 	all.Wait()
@@ -66,41 +85,27 @@ func (t *Tail) Run(ctx context.Context) error {
 
 func (t *Tail) channel() string { return "phantom_" + string(t.log) }
 
-// relay wakes the followers in this process after its own appends.
-func (t *Tail) relay(ctx context.Context) {
-	news, stop := t.store.news[t.log].listen()
-	defer stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-news:
-			t.hints.send()
-		}
-	}
-}
-
-// notify wakes other processes after appends of this one. What cannot be sent, their polling finds.
+// notify tells other processes of the appends of this one. What cannot be sent, their polling finds.
 func (t *Tail) notify(ctx context.Context) {
-	news, stop := t.store.news[t.log].listen()
-	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-news:
+		case <-t.untold.C():
 		}
-		_ = t.tellOthers(ctx)
+		if fresh := t.untold.Take(); len(fresh) > 0 {
+			_ = t.tell(ctx, payload(fresh))
+		}
 		if !rest(ctx, notifyGap) {
 			return
 		}
 	}
 }
 
-func (t *Tail) tellOthers(ctx context.Context) error {
+func (t *Tail) tell(ctx context.Context, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()
-	_, err := t.store.pool.Exec(ctx, `select pg_notify($1, '')`, t.channel())
+	_, err := t.store.pool.Exec(ctx, `select pg_notify($1, $2)`, t.channel(), payload)
 	return err
 }
 
@@ -109,10 +114,8 @@ func (t *Tail) listen(ctx context.Context) {
 	for {
 		conn, err := t.connect(ctx)
 		if err == nil {
-			t.listening.Store(true)
-			t.hints.send() // for what was notified before
 			t.hear(ctx, conn)
-			t.listening.Store(false)
+			t.hears.Store(false)
 			closeNow(ctx, conn)
 		}
 		if !rest(ctx, relistenAfter) {
@@ -137,82 +140,59 @@ func (t *Tail) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// hear passes notifications on until the connection fails or the context ends. Silence is probed: a connection may be
-// gone without a word.
+// hear takes notifications in until the connection fails, is found deaf, or the context ends. That it can hear is shown
+// by a notification of its own: a connection may be gone without a word, and a pooler may listen with another one. Until
+// then, and again, the polling counts on nobody.
 func (t *Tail) hear(ctx context.Context, conn *pgx.Conn) {
+	probing, patience := true, tailTimeout
+	_ = t.tell(ctx, t.probe) // not sent, it is not heard either
 	for {
-		waiting, cancel := context.WithTimeout(ctx, probeAfter)
-		_, err := conn.WaitForNotification(waiting)
+		waiting, cancel := context.WithTimeout(ctx, patience)
+		told, err := conn.WaitForNotification(waiting)
 		silent := waiting.Err() != nil
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			t.hints.send()
-		case !silent || !answers(ctx, conn):
+			probing, patience = false, probeAfter
+			t.take(told.Payload)
+		case !silent || probing:
 			return
+		default:
+			probing, patience = true, tailTimeout
+			_ = t.tell(ctx, t.probe)
 		}
 	}
 }
 
-func answers(ctx context.Context, conn *pgx.Conn) bool {
-	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
-	defer cancel()
-	return conn.Ping(ctx) == nil
+// take learns from a notification.
+func (t *Tail) take(text string) {
+	if !t.hears.Swap(true) {
+		t.look() // for what was notified before
+	}
+	if text != "" && text[0] == '?' {
+		return // a probe, of this process or another
+	}
+	fresh, tells := readPayload(text)
+	if !tells {
+		t.look()
+	}
+	for tenant, position := range fresh {
+		t.known.learn(tenant, position)
+	}
+}
+
+// look makes the polling look now, as far as its share allows.
+func (t *Tail) look() {
+	select {
+	case t.asked <- struct{}{}:
+	default:
+	}
 }
 
 func closeNow(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tailTimeout)
 	defer cancel()
 	_ = conn.Close(ctx) // it is given up; what it fails with is of no use
-}
-
-// poll looks for news itself: rarely while notifications are heard, else at a pace that follows the news.
-func (t *Tail) poll(ctx context.Context) {
-	var last int64
-	pause := pollLeast
-	for {
-		began := time.Now()
-		total, err := t.total(ctx)
-		switch {
-		case err != nil:
-			pause = pollMost
-		case total != last:
-			last = total
-			t.hints.send()
-			pause = pollLeast
-		default:
-			pause = min(2*pause, pollMost)
-		}
-		wait := max(pause, pollShare*time.Since(began))
-		if t.listening.Load() {
-			wait = max(wait, sweepEvery)
-		}
-		if !rest(ctx, wait) {
-			return
-		}
-	}
-}
-
-// total is the sum of all tenants' last positions: it grows with every event.
-func (t *Tail) total(ctx context.Context) (int64, error) {
-	const query = `select coalesce(sum(last_position), 0)::bigint from lifecycle.feed_heads()`
-	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
-	defer cancel()
-	var total int64
-	err := t.store.pool.QueryRow(ctx, t.log.in(query)).Scan(&total)
-	return total, err
-}
-
-// rest waits, and tells whether the context still lasts.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

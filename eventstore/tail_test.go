@@ -2,6 +2,7 @@ package eventstore_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -34,28 +35,38 @@ func listeners(t *testing.T, db *pgtest.Database) []string {
 		where datname = current_database() and query like 'listen phantom%'`)
 }
 
-func heard(hints <-chan struct{}) bool {
-	select {
-	case <-hints:
-		return true
-	default:
-		return false
+// told waits until the news are of that tenant up to that position.
+func told(t *testing.T, news *eventstore.News, tenant string, position int64) {
+	t.Helper()
+	patient, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		select {
+		case <-news.C():
+		case <-patient.Done():
+			require.FailNow(t, "no news", "of %s at %d", tenant, position)
+		}
+		if news.Take()[tenant] == position {
+			return
+		}
 	}
 }
 
-// TestTailHearsOthers: a notification is heard although nothing is new for the polling, also on a connection that came
-// after the first one was killed.
+// TestTailHearsOthers: what another process notifies is news although the polling cannot find it, also on a connection
+// that came after the first one was killed.
 func TestTailHearsOthers(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	admin := pgtest.Pool(t, db.AdminURL)
 	tail := eventstore.NewTail(eventstore.New(db.Pool(t)), eventstore.Lifecycle)
-	hints, unsubscribe := tail.Subscribe()
-	defer unsubscribe()
+	news := tail.News()
+	defer news.Close()
 	run(t, tail)
+	position := 0
 	notified := func() bool {
-		_, err := admin.Exec(t.Context(), "notify phantom_lifecycle")
-		return err == nil && heard(hints)
+		position++
+		_, err := admin.Exec(t.Context(), fmt.Sprintf(`notify phantom_lifecycle, '{"acme":%d}'`, position))
+		return err == nil && news.Take()["acme"] > 0
 	}
 	require.Eventually(t, notified, patience, tick)
 
@@ -67,13 +78,11 @@ func TestTailHearsOthers(t *testing.T) {
 		now := listeners(t, db)
 		return len(now) == 1 && now[0] != before[0]
 	}, patience, 10*tick)
-	for heard(hints) { // what the loss and the return woke
-		continue
-	}
+	news.Take()
 	require.Eventually(t, notified, patience, tick)
 }
 
-// TestTailTellsOthers: an append is notified to other processes, and hinted in its own.
+// TestTailTellsOthers: an append is news in its own process, and other processes are told who has it and how far.
 func TestTailTellsOthers(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
@@ -84,37 +93,49 @@ func TestTailTellsOthers(t *testing.T) {
 	require.NoError(t, err)
 
 	store := eventstore.New(db.Pool(t))
+	fill(t, store, "acme", 1)
 	tail := eventstore.NewTail(store, eventstore.Inference)
-	hints, unsubscribe := tail.Subscribe()
+	news := tail.News()
 	run(t, tail)
-	require.Eventually(t, func() bool {
-		_, err := store.Append(t.Context(), "acme", eventstore.Inference,
-			[]eventstore.Append{{Stream: stream("s"), Events: eventstoretest.Batch(1)}}, nil)
-		return err == nil && heard(hints)
-	}, patience, tick, "the tail may start after the first append")
+	told(t, news, "acme", 1)
+	done, err := store.Append(t.Context(), "acme", eventstore.Inference,
+		[]eventstore.Append{{Stream: stream("s"), Events: eventstoretest.Batch(3)}}, nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"acme": done[0].Position}, news.Take(), "it is news when the append returns")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	told, err := listener.Conn().WaitForNotification(ctx)
-	require.NoError(t, err)
-	require.Equal(t, "phantom_inference", told.Channel)
-	unsubscribe()
-	unsubscribe()
+	for {
+		heard, err := listener.Conn().WaitForNotification(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "phantom_inference", heard.Channel)
+		if heard.Payload[0] != '?' { // a tail's probe
+			require.JSONEq(t, `{"acme":4}`, heard.Payload)
+			break
+		}
+	}
+	news.Close()
+	news.Close()
+	fill(t, store, "late", 1)
+	require.Empty(t, news.Take(), "it is closed")
 }
 
-// TestTailFindsWhatNobodyTells: a process without a tail appends; polling finds it.
+// TestTailFindsWhatNobodyTells: a process without a tail appends; polling finds it, of a new tenant too.
 func TestTailFindsWhatNobodyTells(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
+	silent := eventstore.New(db.Pool(t))
+	fill(t, silent, "early", 2)
 	tail := eventstore.NewTail(eventstore.New(db.Pool(t)), eventstore.Lifecycle)
-	hints, unsubscribe := tail.Subscribe()
-	defer unsubscribe()
+	news := tail.News()
+	defer news.Close()
 	run(t, tail)
-	require.Eventually(t, func() bool { return len(listeners(t, db)) == 1 }, patience, 10*tick)
-	fill(t, eventstore.New(db.Pool(t)), "acme", 1)
-	require.Eventually(t, func() bool { return heard(hints) }, patience, tick)
-	seen, err := eventstore.New(db.Pool(t)).ReadAfter(t.Context(), eventstore.Lifecycle, []eventstore.Cursor{{Tenant: "acme"}}, nil, 10)
+	told(t, news, "early", 2)
+	fill(t, silent, "acme", 1)
+	told(t, news, "acme", 1)
+	_, err := silent.Append(t.Context(), "early", eventstore.Lifecycle,
+		[]eventstore.Append{{Stream: stream("s"), Events: eventstoretest.Batch(5)}}, nil)
 	require.NoError(t, err)
-	require.Len(t, seen, 1)
+	told(t, news, "early", 7)
 }
 
 func TestTailRefusesAnotherLog(t *testing.T) {

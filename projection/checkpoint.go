@@ -149,7 +149,7 @@ insert into phantom.projection_generation (projection, log) values ($1, $2)
 on conflict on constraint projection_generation_pkey do nothing`
 
 const takeOverSQL = `
-update phantom.projection_generation set epoch = epoch + 1 where projection = $1
+update phantom.projection_generation set epoch = epoch + 1, seen_at = clock_timestamp() where projection = $1
 returning live_generation, epoch`
 
 // takeOver makes the caller the youngest runner of a projection.
@@ -164,6 +164,39 @@ func takeOver(ctx context.Context, pool *pgxpool.Pool, p Projection) (id identit
 		return id, 0, fmt.Errorf("taking over projection %s: %w", p.Name(), err)
 	}
 	return id, epoch, nil
+}
+
+// beat says that a runner lives, unless there is a younger one.
+func (id identity) beat(ctx context.Context, pool *pgxpool.Pool, epoch int64) (youngest bool, err error) {
+	const query = `update phantom.projection_generation set seen_at = clock_timestamp() where projection = $1 and epoch = $2`
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	tag, err := pool.Exec(ctx, query, id.Projection, epoch)
+	if err != nil {
+		return false, fmt.Errorf("beat of projection %s: %w", id.Projection, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// deserted tells whether the youngest runner has left or is silent, by the database's clock.
+func (id identity) deserted(ctx context.Context, pool *pgxpool.Pool, silence time.Duration) (deserted bool, err error) {
+	const query = `select coalesce(seen_at < clock_timestamp() - make_interval(secs => $2), true)
+		from phantom.projection_generation where projection = $1`
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if err := pool.QueryRow(ctx, query, id.Projection, silence.Seconds()).Scan(&deserted); err != nil {
+		return false, fmt.Errorf("who runs projection %s: %w", id.Projection, err)
+	}
+	return deserted, nil
+}
+
+// leave lets a runner that stands by take over at once.
+func (id identity) leave(ctx context.Context, pool *pgxpool.Pool, epoch int64) error {
+	const query = `update phantom.projection_generation set seen_at = null where projection = $1 and epoch = $2`
+	if _, err := pool.Exec(ctx, query, id.Projection, epoch); err != nil {
+		return fmt.Errorf("leave projection %s: %w", id.Projection, err)
+	}
+	return nil
 }
 
 const epochSQL = `select epoch from phantom.projection_generation where projection = $1`

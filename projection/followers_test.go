@@ -6,18 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"phantom/eventstore"
 	"phantom/projection"
 )
-
-// tail gives the hints of one channel.
-type tail struct{ hints chan struct{} }
-
-func (t tail) Subscribe() (<-chan struct{}, func()) { return t.hints, func() {} }
-
-func tailsOf(hints chan struct{}) map[eventstore.Log]projection.Tail {
-	return map[eventstore.Log]projection.Tail{eventstore.Lifecycle: tail{hints}}
-}
 
 func TestFollowersLagUntilTheyAcknowledge(t *testing.T) {
 	t.Parallel()

@@ -4,13 +4,13 @@
 // runners overlap: the checkpoint is moved by compare-and-set in the transaction that writes the rows.
 // A tenant whose events cannot be applied, or whose rows are locked by somebody, delays no other
 // tenant. An event that cannot be applied is never skipped: its tenant's projection stops there, tries
-// again from time to time, and the status says why. Hints make it fast; a sweep makes it sure.
+// again from time to time, and the status says why.
 //
 // What it does not: it decodes no event and knows no table but its own. Rows written by Apply outside
 // of its transaction are outside of these promises.
 //
 // Two runners of one projection: the younger takes a higher epoch, the older stands back when it meets
-// that epoch, and takes over again when nothing moves although there is news.
+// that epoch, and takes over again when the younger leaves or is silent. See eventstore/follow.
 package projection
 
 import (
@@ -42,9 +42,4 @@ type Feed interface {
 	// ReadAfter reads at most limit events of the types after each cursor. A page's Err is its tenant's alone.
 	ReadAfter(ctx context.Context, log eventstore.Log, cursors []eventstore.Cursor, types []string,
 		limit int) ([]eventstore.Page, error)
-}
-
-// Tail hints that a log may have news. A hint that is lost costs time, never an event.
-type Tail interface {
-	Subscribe() (hints <-chan struct{}, unsubscribe func())
 }

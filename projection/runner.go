@@ -17,13 +17,13 @@ type Params struct {
 	// uses at most Workers + 1 connections a projection.
 	Pool *pgxpool.Pool
 	Feed Feed
-	// Tails give hints, by log; a log without one is only swept.
-	Tails map[eventstore.Log]Tail
+	// Tails tell who has news, by log, and must run; a log without one is swept.
+	Tails map[eventstore.Log]*eventstore.Tail
 	// Projections have names of their own.
 	Projections []Projection
 
-	Sweep    time.Duration // looks for news without a hint this often; default 1 s
-	Takeover time.Duration // stands back this long before it doubts the younger runner; default 5 s
+	Sweep    time.Duration // without a tail, looks for news this often; default 1 s
+	Takeover time.Duration // a younger runner that was not seen for so long is replaced; default 5 s
 	Workers  int           // tenants applied at a time, by projection; default 4
 	Batch    int           // events in one transaction; default 500
 	// Failed, if given, hears of each failure to apply a tenant's events, from several goroutines. The
@@ -75,7 +75,7 @@ func positive[N int | time.Duration](given, fallback N) N {
 func (r *Runner) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, t := range r.tracks {
-		loops.Go(func() { newLoop(&r.params, t).run(ctx) })
+		loops.Go(func() { newLoop(&r.params, t).Run(ctx) })
 	}
 	loops.Wait()
 	return nil

@@ -2,6 +2,7 @@ package projection_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -205,16 +206,28 @@ func TestFillWorksBesideARunner(t *testing.T) {
 func TestATailWakesTheRunner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	hints := make(chan struct{}, 1)
+	tail := eventstore.NewTail(s.store, eventstore.Lifecycle)
 	r := s.runner(&tally{}, func(p *projection.Params) {
-		p.Sweep = time.Hour // so only a hint can tell
-		p.Tails = tailsOf(hints)
+		p.Feed = noHeads{s.store} // so only the tail can tell
+		p.Tails = map[eventstore.Log]*eventstore.Tail{eventstore.Lifecycle: tail}
 	})
+	s.append("early", good(2)...)
 	s.start(r)
 	s.eventually(func() bool { return s.runs() }, "the runner runs")
-	head := s.append("a", good(3)...)
-	hints <- struct{}{}
-	s.waitFor(r, "a", head)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- tail.Run(ctx) }()
+	s.waitFor(r, "a", s.append("a", good(3)...))
+	s.waitFor(r, "early", 2)
+	stop()
+	require.ErrorIs(t, <-ended, context.Canceled)
+}
+
+// noHeads is a feed that nobody may ask for all tenants.
+type noHeads struct{ projection.Feed }
+
+func (noHeads) Heads(context.Context, eventstore.Log) (map[string]int64, error) {
+	return nil, errors.New("all heads were asked for")
 }
 
 func (s *stage) runs() bool {

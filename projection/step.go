@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"phantom/eventstore"
 )
@@ -101,19 +100,4 @@ func describe(id identity, page eventstore.Page, err error) error {
 	}
 	return fmt.Errorf("projection %s cannot apply tenant %s up to position %d: %w",
 		id.Projection, page.Tenant, page.Through, err)
-}
-
-// passing tells a failure that the next try may not have from one that is the events' own: the network,
-// a lock, a deadlock, a shutdown, full disks and the like are nobody's poison.
-func passing(err error) bool {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch pg.Code[:2] {
-		case "08", "25", "28", "40", "53", "55", "57", "58":
-			return true
-		}
-		return false
-	}
-	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	return connecting || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		pgconn.SafeToRetry(err) || pgconn.Timeout(err) || isNetwork(err)
 }

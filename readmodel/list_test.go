@@ -230,7 +230,7 @@ func TestReadYourWrites(t *testing.T) {
 	tail := eventstore.NewTail(h.store, eventstore.Lifecycle)
 	r, err := projection.NewRunner(projection.Params{
 		Pool: h.pool, Feed: h.store, Projections: readmodel.Projections(),
-		Tails: map[eventstore.Log]projection.Tail{eventstore.Lifecycle: tail},
+		Tails: map[eventstore.Log]*eventstore.Tail{eventstore.Lifecycle: tail},
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -66,11 +66,15 @@ func (f routeFeed) Heads(ctx context.Context) (map[domain.Tenant]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	typed := make(map[domain.Tenant]int64, len(heads))
-	for tenant, position := range heads {
+	return byTenant(heads), nil
+}
+
+func byTenant(positions map[string]int64) map[domain.Tenant]int64 {
+	typed := make(map[domain.Tenant]int64, len(positions))
+	for tenant, position := range positions {
 		typed[domain.Tenant(tenant)] = position
 	}
-	return typed, nil
+	return typed
 }
 
 // ReadAfter implements gateway.Feed.
@@ -104,8 +108,14 @@ func decodePage(page eventstore.Page) gateway.Page {
 	return decoded
 }
 
-// Subscribe implements gateway.Feed.
-func (f routeFeed) Subscribe() (hints <-chan struct{}, unsubscribe func()) { return f.tail.Subscribe() }
+// News implements gateway.Feed with the tail that all followers of this process share.
+func (f routeFeed) News() gateway.News { return routeNews{f.tail.News()} }
+
+// routeNews tells who has news.
+type routeNews struct{ *eventstore.News }
+
+// Take implements gateway.News.
+func (n routeNews) Take() map[domain.Tenant]int64 { return byTenant(n.News.Take()) }
 
 // recorder hands inferences to the registry.
 type recorder struct{ registry *registry.Registry }

@@ -89,13 +89,9 @@ func (p *parts) derive() error {
 		eventstore.Lifecycle: eventstore.NewTail(p.store, eventstore.Lifecycle),
 		eventstore.Inference: eventstore.NewTail(p.store, eventstore.Inference),
 	}
-	hints := map[eventstore.Log]projection.Tail{}
-	for log, tail := range p.tails {
-		hints[log] = tail
-	}
 	var err error
 	p.runner, err = projection.NewRunner(projection.Params{
-		Pool: p.loopPool, Feed: eventstore.New(p.loopPool), Tails: hints, Projections: readmodel.Projections(),
+		Pool: p.loopPool, Feed: eventstore.New(p.loopPool), Tails: p.tails, Projections: readmodel.Projections(),
 		Failed: func(name, tenant string, err error) {
 			p.log.Error("a projection does not move", zap.String("projection", name), zap.String("tenant", tenant), zap.Error(err))
 		},

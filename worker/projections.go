@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -21,6 +22,9 @@ import (
 // serveProjections runs the loops, which need PostgreSQL alone, and lets Temporal watch them.
 func serveProjections(ctx context.Context, p *parts) error {
 	if err := p.databaseReady(ctx, config.RoleProjections); err != nil {
+		return err
+	}
+	if err := prometheus.Register(newLagCollector(p.pool)); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)

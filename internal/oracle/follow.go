@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"phantom/eventstore"
+	"phantom/eventstore/follow"
 )
 
 const (
@@ -45,6 +46,8 @@ func followers() []Follower {
 		{Name: "log by log", Log: eventstore.Lifecycle, Run: byLogs},
 		{Name: "log by log, some types", Log: eventstore.Inference, Types: []string{secondType, shakyType}, Run: byLogs},
 		{Name: "hints alone", Log: eventstore.Lifecycle, Run: byHints},
+		{Name: "subscription", Log: eventstore.Lifecycle, Run: bySubscription},
+		{Name: "subscription, some types", Log: eventstore.Inference, Types: []string{secondType, shakyType}, Run: bySubscription},
 		{Name: keptFollower, Log: eventstore.Inference, Run: byKeptCursor},
 	}
 }
@@ -123,8 +126,8 @@ func logOnce(ctx context.Context, r *Reader, to *Deliveries, tenant string) (int
 
 // byHints reads to the end after each hint and rests until the next one, however long that takes.
 func byHints(ctx context.Context, r *Reader, to *Deliveries) error {
-	hints, leave := r.Tails[to.Log()].Subscribe()
-	defer leave()
+	news := r.Tails[to.Log()].News()
+	defer news.Close()
 	for {
 		for more := true; more; {
 			var err error
@@ -132,12 +135,26 @@ func byHints(ctx context.Context, r *Reader, to *Deliveries) error {
 				return err
 			}
 		}
+		news.Take()
 		select {
-		case <-hints:
+		case <-news.C():
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// bySubscription is told what was delivered at least once, and leaves out what comes again.
+func bySubscription(ctx context.Context, r *Reader, to *Deliveries) error {
+	subscription := follow.Subscription{Name: "oracle_" + string(to.Log()), Types: to.Types()}
+	return follow.Subscribe(ctx, r.Pool, r.Tails[to.Log()], subscription, func(_ context.Context, d *follow.Delivery) error {
+		for _, e := range d.Events {
+			if e.Position > to.Cursor(d.Tenant).After {
+				to.Deliver(e)
+			}
+		}
+		return nil
+	})
 }
 
 // errRestart is how a follower with a kept cursor ends now and then, in the middle of its work.

@@ -26,26 +26,28 @@ type follower struct {
 	dirty   bool                    // the routes in force are not on disk
 	saved   *table                  // what is on disk
 	beaten  time.Time
-	trouble string // the last error, to report each once
+	heads   map[domain.Tenant]int64 // of those who are behind, as far as is known
+	checked time.Time               // when all heads were asked for
+	trouble string                  // the last error, to report each once
 }
 
 // Follow keeps the routes up to date until ctx ends. Trouble with the log or the followers is reported to
 // Log and tried again: the routes that are known stay in force. It returns nil.
 func (g *Gateway) Follow(ctx context.Context) error {
-	hints, unsubscribe := g.params.Feed.Subscribe()
-	defer unsubscribe()
+	news := g.params.Feed.News()
+	defer news.Close()
 	sweep := time.NewTicker(g.params.Sweep)
 	defer sweep.Stop()
 	f := &follower{
-		gateway: g, acked: map[domain.Tenant]int64{}, owed: maps.Clone(g.routes.Load().cursors), saved: g.routes.Load(),
+		gateway: g, heads: map[domain.Tenant]int64{}, acked: map[domain.Tenant]int64{}, owed: maps.Clone(g.routes.Load().cursors), saved: g.routes.Load(),
 	}
 	for {
-		f.report(f.sync(ctx))
+		f.report(f.sync(ctx, news.Take()))
 		select {
 		case <-ctx.Done():
 			f.leave(ctx)
 			return nil
-		case <-hints:
+		case <-news.C():
 		case <-sweep.C:
 		}
 	}
@@ -64,9 +66,10 @@ func (f *follower) report(err error) {
 
 // sync takes in the log, then acknowledges, then says that the gateway lives: whoever counts the living
 // waits only for those that have caught up once.
-func (f *follower) sync(ctx context.Context) error {
+func (f *follower) sync(ctx context.Context, news map[domain.Tenant]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
+	maps.Copy(f.heads, news)
 	held, err := f.catchUp(ctx)
 	if err != nil {
 		return err
@@ -83,12 +86,12 @@ func (f *follower) sync(ctx context.Context) error {
 	return held
 }
 
-// catchUp reads up to the heads. The second error is of tenants that are held up and keeps nobody else.
-func (f *follower) catchUp(ctx context.Context) (held, err error) {
+// recheck asks for all heads, and forgets what does not fit them.
+func (f *follower) recheck(ctx context.Context) error {
 	g := f.gateway
 	heads, err := g.params.Feed.Heads(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if next, forgotten := g.routes.Load().forget(heads); len(forgotten) > 0 {
 		g.params.Log.Warn("the log is another one than that of the routes, folding it anew", zap.Any("tenants", forgotten))
@@ -97,9 +100,23 @@ func (f *follower) catchUp(ctx context.Context) (held, err error) {
 			delete(f.owed, tenant)
 		}
 		if err := f.put(next, true); err != nil {
+			return err
+		}
+	}
+	f.heads, f.checked = heads, time.Now()
+	return nil
+}
+
+// catchUp reads up to the heads: those of the news, and now and then all. The first error is of tenants that are held up
+// and keeps nobody else.
+func (f *follower) catchUp(ctx context.Context) (held, err error) {
+	g := f.gateway
+	if time.Since(f.checked) >= g.params.Recheck {
+		if err := f.recheck(ctx); err != nil {
 			return nil, err
 		}
 	}
+	heads := maps.Clone(f.heads)
 	for cursors := g.routes.Load().behind(heads); len(cursors) > 0; cursors = g.routes.Load().behind(heads) {
 		pages, err := g.params.Feed.ReadAfter(ctx, cursors, routeEvents(), pageEvents)
 		if err != nil {
@@ -122,6 +139,7 @@ func (f *follower) catchUp(ctx context.Context) (held, err error) {
 			return held, err
 		}
 	}
+	maps.DeleteFunc(f.heads, func(tenant domain.Tenant, head int64) bool { return g.routes.Load().cursors[tenant] >= head })
 	g.ready.Store(true)
 	return held, nil
 }

@@ -53,8 +53,16 @@ type Feed interface {
 	// ReadAfter reads events of the types after each cursor, at most limit a tenant. A tenant with
 	// nothing new has no page.
 	ReadAfter(ctx context.Context, cursors map[domain.Tenant]int64, types []string, limit int) ([]Page, error)
-	// Subscribe gives hints that something may be new. A hint is never the truth.
-	Subscribe() (hints <-chan struct{}, unsubscribe func())
+	// News begins to tell who has news.
+	News() News
+}
+
+// News tells which tenants have news since the last Take, and up to which position; C rings when there are any. The log
+// alone is the truth.
+type News interface {
+	C() <-chan struct{}
+	Take() map[domain.Tenant]int64
+	Close()
 }
 
 // Followers keeps who follows the log and how far.
@@ -88,7 +96,8 @@ type Params struct {
 	Timeout       time.Duration // of an inference at its target; default 10 s
 	MaxBody       int64         // bytes of a request; default 16 MiB
 	MaxRows       int64         // rows of a request; default 4096
-	Sweep         time.Duration // how often the log is looked at without a hint; default 1 s
+	Sweep         time.Duration // how often a beat or what failed before is looked after; default 1 s
+	Recheck       time.Duration // how often all heads are asked for, whatever the news; default 1 min
 	Beat          time.Duration // how often the gateway says that it lives; default 2 s
 	BatchRows     int           // rows that are logged at once; default 500
 	BatchWait     time.Duration // how long a row waits for others; default 20 ms
@@ -102,6 +111,7 @@ func (p *Params) fill() {
 	fallback(&p.MaxBody, 16<<20)
 	fallback(&p.MaxRows, 4096)
 	fallback(&p.Sweep, time.Second)
+	fallback(&p.Recheck, time.Minute)
 	fallback(&p.Beat, 2*time.Second)
 	fallback(&p.BatchRows, 500)
 	fallback(&p.BatchWait, 20*time.Millisecond)

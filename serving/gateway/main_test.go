@@ -120,7 +120,22 @@ func (w *world) ReadAfter(_ context.Context, cursors map[domain.Tenant]int64, ty
 	return pages, nil
 }
 
-func (w *world) Subscribe() (<-chan struct{}, func()) { return w.hints, func() {} }
+// news tells of all tenants at each ring.
+type news struct{ *world }
+
+func (w *world) News() gateway.News { return news{w} }
+
+func (n news) C() <-chan struct{} { return n.hints }
+
+func (n news) Take() map[domain.Tenant]int64 {
+	heads, err := n.Heads(context.Background())
+	if err != nil {
+		return nil
+	}
+	return heads
+}
+
+func (news) Close() {}
 
 func (w *world) Beat(_ context.Context, group, _ string) error {
 	w.mu.Lock()
@@ -211,7 +226,7 @@ func build(tb testing.TB, w *world, targets map[domain.Target]string, change ...
 	params := gateway.Params{
 		Name: "g1", RouteFile: filepath.Join(tb.TempDir(), "routes.json"), Targets: targets, Identify: identify,
 		Feed: w, Followers: w, Recorder: w, Metrics: h.metrics,
-		Sweep: 10 * time.Millisecond, Beat: time.Millisecond, BatchWait: time.Millisecond,
+		Sweep: 10 * time.Millisecond, Recheck: 10 * time.Millisecond, Beat: time.Millisecond, BatchWait: time.Millisecond,
 	}
 	for _, one := range change {
 		one(&params)

@@ -17,7 +17,7 @@ type Model struct {
 	Name            string
 	Type            string
 	Algorithm       string
-	Config          json.RawMessage // canonical JSON, or nil
+	Config          json.RawMessage `json:",omitempty"` // canonical JSON, or nil
 	Description     string
 	Tags            map[string]string
 	IntendedPurpose string
@@ -68,11 +68,11 @@ const (
 // Deployment is what a target serves.
 type Deployment struct {
 	Version    Version
-	Previous   Version // served before it there; empty for the first
-	Config     json.RawMessage
-	RolloutID  RolloutID // empty when no rollout brought it
-	Revision   int64     // of the model when it was deployed
-	DeployedAt time.Time // when that occurred
+	Previous   Version         // served before it there; empty for the first
+	Config     json.RawMessage `json:",omitempty"`
+	RolloutID  RolloutID       // empty when no rollout brought it
+	Revision   int64           // of the model when it was deployed
+	DeployedAt time.Time       // when that occurred
 }
 
 // RunningRollout is a rollout that has started and not ended.
@@ -81,7 +81,7 @@ type RunningRollout struct {
 	Version      Version // the candidate
 	Champion     Version // empty for a first deployment
 	Target       Target
-	Strategy     json.RawMessage
+	Strategy     json.RawMessage `json:",omitempty"`
 	ObserveAfter int64
 	Revision     int64 // of the model when it started
 }

@@ -263,7 +263,7 @@ func TestCorruptionIsFound(t *testing.T) {
 	_, err = store.Load(t.Context(), "acme", eventstore.Lifecycle, stream("s"), eventstore.Range{})
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	require.ErrorContains(t, err, "position 2")
-	_, _, err = store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Stream{stream("s")}, "")
+	_, _, err = store.Fetch(t.Context(), "acme", eventstore.Lifecycle, eventstore.Whole(stream("s")), "")
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	fill(t, store, "other", 2)
 	pages, err := store.ReadAfter(t.Context(), eventstore.Lifecycle, []eventstore.Cursor{{Tenant: "acme"}, {Tenant: "other"}}, nil, 10)

@@ -10,7 +10,7 @@ import (
 )
 
 // schemaStep is the migration that this package needs at least.
-const schemaStep = 9
+const schemaStep = 12
 
 // ErrRole says that a login would see more than its tenant, or may not serve at all.
 var ErrRole = errors.New("the login may not serve")

@@ -16,9 +16,10 @@ const callTimeout = 30 * time.Second
 // Store keeps both logs of every tenant in one PostgreSQL database. It is safe for concurrent use. Reads of one tenant
 // go through row-level security; the functions that append and feed belong to roles of their own.
 type Store struct {
-	pool  *pgxpool.Pool
-	turns turns              // of the appends
-	news  map[Log]*broadcast // who wants to know of this process's own appends
+	pool    *pgxpool.Pool
+	turns   turns              // of the appends
+	lookers turns              // of the reads that may wait for a head
+	news    map[Log]*broadcast // who wants to know of this process's own appends
 }
 
 // New makes a store on a pool of a serving login. It does not connect; see CheckRole.

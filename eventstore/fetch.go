@@ -86,7 +86,8 @@ func (s *Store) Fetch(ctx context.Context, tenant string, log Log, wants []Want,
 
 // queue reads one stream. The snapshot and what follows it are one statement, so that no snapshot that is stored or
 // removed meanwhile can come between them. Its row comes first, as an event of version 0, which no event has. "offset 0"
-// keeps the look at the event a lookup by its key; as a join it may be planned as a scan of the stream.
+// keeps the look at the event a lookup by its key; as a join it may be planned as a scan of the stream. The coalesce stands
+// within its subquery: outside, row-level security takes it for leaky, and the stream is read from its beginning.
 func (w Want) queue(batch *pgx.Batch, tenant string, log Log, into *History) {
 	const whole = `select ` + envelope + ` from lifecycle.events
 		where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and aggregate_version <= $4 and position <= $5
@@ -105,7 +106,7 @@ func (w Want) queue(batch *pgx.Batch, tenant string, log Log, into *History) {
 		union all
 		select ` + envelope + ` from lifecycle.events
 		where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and aggregate_version <= $4 and position <= $5
-			and aggregate_version > coalesce((select aggregate_version from snapshot), 0)
+			and aggregate_version > (select coalesce(max(aggregate_version), 0) from snapshot)
 		order by aggregate_version`
 	query, args := whole, []any{tenant, w.Stream.Type, w.Stream.ID, orEnd(w.To), orEnd(w.Through)}
 	if w.Fingerprint != "" {

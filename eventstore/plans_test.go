@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,10 +95,8 @@ func TestListsReadWhatTheyAnswer(t *testing.T) {
 			require.NoError(t, json.Unmarshal(plan, &steps))
 			indexes := map[string]bool{}
 			require.LessOrEqual(t, steps[0].Plan.read(indexes), c.most, "%s\n%s", name, plan)
-			require.Len(t, indexes, 1, "%s: %v", name, indexes)
-			for index := range indexes {
-				require.Contains(t, index, c.index, name)
-			}
+			require.Contains(t, strings.Join(slices.Collect(maps.Keys(indexes)), " "), c.index, name)
+			require.NotContains(t, indexes, "", "%s: read without an index", name)
 			looked++
 		}
 		require.Equal(t, 1, looked, name)

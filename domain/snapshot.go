@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 )
 
 // The rules by which events are folded, a number for each aggregate. Whoever changes what an Evolve makes of the same
@@ -79,10 +80,8 @@ func Fingerprint(of AggregateType) string {
 // are the types around it, so that one that holds itself has an end.
 func describe(w io.Writer, t reflect.Type, within []reflect.Type) {
 	fmt.Fprintf(w, "%s %s", t.Kind(), t)
-	for _, outer := range within {
-		if outer == t {
-			return
-		}
+	if slices.Contains(within, t) {
+		return
 	}
 	within = append(within, t)
 	switch t.Kind() {

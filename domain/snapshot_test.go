@@ -78,7 +78,7 @@ func TestAStateThatIsNoneIsRefused(t *testing.T) {
 func TestTheRulesOfFolding(t *testing.T) {
 	t.Parallel()
 	recorded := map[domain.AggregateType]struct{ fingerprint, folded string }{
-		domain.TypeMLModel:     {"37d2147bf294fe52c8f9e87c3aaf60a9", "3187d8772cc60155482716deb009effb"},
+		domain.TypeMLModel:     {"908e1e567a89816eacb14a55c82d4876", "d4a1824de4cd31858768c6086fe71e0a"},
 		domain.TypeTrainingJob: {"d306a9807c3ac57bf49d88e7c33ec033", "45db28127958a85d6c2789a53cd93f20"},
 		domain.TypeRollout:     {"781e8a348e3cf8b6a45e4679ec34903b", "7433291070ddf5f893ffce1b9d40274f"},
 	}

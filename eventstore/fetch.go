@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -134,6 +133,6 @@ func toRow(row pgx.CollectableRow) (Event, error) {
 func (w Want) snapshot(row Event) *Snapshot {
 	return &Snapshot{
 		Stream: w.Stream, Fingerprint: w.Fingerprint, Revision: row.AggregateVersion, Position: row.Position,
-		State: json.RawMessage(row.EventData),
+		State: row.EventData,
 	}
 }

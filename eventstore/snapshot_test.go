@@ -34,6 +34,11 @@ func TestThinningKeepsAnchors(t *testing.T) {
 			"it does not matter how often snapshots were thinned")
 		require.LessOrEqual(t, len(stay), 16*keep.Newest+16)
 		requireAnchors(t, keep, stay)
+		blocks := map[int64]bool{}
+		for _, revision := range stay[:len(stay)-keep.Newest] {
+			require.NotContains(t, blocks, revision/keep.Every, "%v", stay)
+			blocks[revision/keep.Every] = true
+		}
 	})
 }
 

@@ -120,8 +120,20 @@ func walk(t *testing.T, b bench) {
 		b.must(t, to("s", eventstore.Any(), Batch(500)...)) // three pages, and an end that is the end of one
 	}
 	ranges := []eventstore.Range{
-		{}, {From: 2}, {To: 1100}, {From: 400, To: 1201}, {Through: 1499}, {Limit: 1}, {Limit: 500}, {Limit: 501}, {From: 1500}, {From: 1501},
-		{Backward: true}, {Backward: true, Limit: 501}, {Backward: true, From: 3, To: 1000}, {Backward: true, From: 1, To: 500},
+		{},
+		{From: 2},
+		{To: 1100},
+		{From: 400, To: 1201},
+		{Through: 1499},
+		{Limit: 1},
+		{Limit: 500},
+		{Limit: 501},
+		{From: 1500},
+		{From: 1501},
+		{Backward: true},
+		{Backward: true, Limit: 501},
+		{Backward: true, From: 3, To: 1000},
+		{Backward: true, From: 1, To: 500},
 	}
 	for _, r := range ranges {
 		want, err := b.Load(t.Context(), b.tenant, eventstore.Lifecycle, on("s"), r)

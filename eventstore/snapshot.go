@@ -21,7 +21,7 @@ type Snapshot struct {
 
 // Keep tells which snapshots of a stream stay: the newest, and of the older ones the fewer the older they are, so that a
 // long history keeps anchors for travels in time at the price of a few. A block is Every revisions; of those that are
-// 2^n·Newest blocks old, and not yet twice that, one block in 2^(n-1) keeps its first snapshot.
+// 2^n·Newest blocks old, and not yet twice that, one block in 2^n keeps its first snapshot.
 type Keep struct {
 	Newest int
 	Every  int64

@@ -42,6 +42,20 @@ func TestThinningKeepsAnchors(t *testing.T) {
 	})
 }
 
+// TestThinning shows what stays of forty.
+func TestThinning(t *testing.T) {
+	t.Parallel()
+	var revisions []int64
+	for revision := range int64(40) {
+		revisions = append(revisions, revision+1)
+	}
+	keep := eventstore.Keep{Newest: 2, Every: 1}
+	drop := keep.Drop(revisions)
+	stay := slices.DeleteFunc(revisions, func(r int64) bool { return slices.Contains(drop, r) })
+	require.Equal(t, []int64{16, 24, 28, 32, 34, 36, 37, 38, 39, 40}, stay)
+	require.Empty(t, keep.Drop([]int64{7, 9}))
+}
+
 // requireAnchors: the gap before an anchor is no longer than its age allows. A block may have got no snapshot, and the
 // next multiple of the stride none either, so some slack is given.
 func requireAnchors(t require.TestingT, keep eventstore.Keep, stay []int64) {

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
 	"phantom/domain"
+	"phantom/eventstore"
 	"phantom/readmodel"
 )
 
@@ -32,52 +34,20 @@ func (s *server) position(ctx context.Context, m Moment, projection string) (int
 	return position, s.reached(ctx, projection, position)
 }
 
-// positionAt is the position of the last event that was recorded at or before a time. Positions are dense
-// and recorded_at never decreases along them, so it is found by doubling and halving.
+// positionAt is the position of the last event that was recorded at or before a time.
 func (s *server) positionAt(ctx context.Context, text string) (int64, error) {
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return 0, param("as_of", "must be a position, or a time like 2026-11-23T10:00:00Z")
 	}
-	if at.After(time.Now()) {
+	position, err := s.Registry.PositionAt(ctx, callerOf(ctx).Tenant, at)
+	switch {
+	case errors.Is(err, eventstore.ErrFuture):
 		return 0, param("as_of", "must not be in the future")
-	}
-	low, high := int64(0), int64(1)
-	for {
-		before, err := s.recordedBy(ctx, high, at)
-		if err != nil {
-			return 0, err
-		}
-		if !before {
-			break
-		}
-		low, high = high, 2*high
-	}
-	for low+1 < high {
-		middle := low + (high-low)/2
-		before, err := s.recordedBy(ctx, middle, at)
-		switch {
-		case err != nil:
-			return 0, err
-		case before:
-			low = middle
-		default:
-			high = middle
-		}
-	}
-	if low == 0 {
+	case err == nil && position == 0:
 		return 0, &domain.NotFound{Kind: "any history up to", ID: text}
 	}
-	return low, nil
-}
-
-// recordedBy tells whether there is an event at a position that was recorded by then.
-func (s *server) recordedBy(ctx context.Context, position int64, at time.Time) (bool, error) {
-	page, err := s.Reader.ListEvents(ctx, callerOf(ctx).Tenant, readmodel.EventFilter{After: position - 1}, 1)
-	if err != nil || len(page.Items) == 0 {
-		return false, err
-	}
-	return !page.Items[0].RecordedAt.After(at), nil
+	return position, err
 }
 
 // revisionPosition is the place in the log of a revision of a model.

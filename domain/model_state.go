@@ -10,6 +10,8 @@ import (
 
 // Model is the state of an MLModel stream. The zero value is a model that does not exist.
 //
+// It is saved as JSON, see MarshalState; a json.RawMessage that is nil is left out, as null would come back as text.
+//
 // Invariants: Versions[i].Version is i+1; every deployed version is among them; a target has at most
 // one running rollout; an archived model has no running job, no rollout and no deployment.
 type Model struct {
@@ -17,7 +19,7 @@ type Model struct {
 	Name            string
 	Type            string
 	Algorithm       string
-	Config          json.RawMessage // canonical JSON, or nil
+	Config          json.RawMessage `json:"config,omitempty"` // canonical JSON, or nil
 	Description     string
 	Tags            map[string]string
 	IntendedPurpose string
@@ -68,11 +70,11 @@ const (
 // Deployment is what a target serves.
 type Deployment struct {
 	Version    Version
-	Previous   Version // served before it there; empty for the first
-	Config     json.RawMessage
-	RolloutID  RolloutID // empty when no rollout brought it
-	Revision   int64     // of the model when it was deployed
-	DeployedAt time.Time // when that occurred
+	Previous   Version         // served before it there; empty for the first
+	Config     json.RawMessage `json:"config,omitempty"`
+	RolloutID  RolloutID       // empty when no rollout brought it
+	Revision   int64           // of the model when it was deployed
+	DeployedAt time.Time       // when that occurred
 }
 
 // RunningRollout is a rollout that has started and not ended.
@@ -81,7 +83,7 @@ type RunningRollout struct {
 	Version      Version // the candidate
 	Champion     Version // empty for a first deployment
 	Target       Target
-	Strategy     json.RawMessage
+	Strategy     json.RawMessage `json:"strategy,omitempty"`
 	ObserveAfter int64
 	Revision     int64 // of the model when it started
 }

@@ -213,6 +213,7 @@ func (c *Conflict) Unwrap() error { return ErrWrongVersion }
 type Range struct {
 	From     int64 // first revision, inclusive; 0 means 1
 	To       int64 // last revision, inclusive; 0 means the end
+	Through  int64 // last position, inclusive: the stream as of that place in the log; 0 means the end
 	Limit    int   // 0 means no limit
 	Backward bool
 }

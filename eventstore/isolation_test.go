@@ -71,7 +71,7 @@ func TestHistoryCannotBeChanged(t *testing.T) {
 		for _, change := range []string{
 			"update " + table + " set tenant_id = tenant_id", "delete from " + table, "truncate " + table,
 		} {
-			for _, role := range []string{"phantom_serving", "phantom_append", "phantom_feed", "phantom_search"} {
+			for _, role := range []string{"phantom_serving", "phantom_append", "phantom_feed", "phantom_search", "phantom_prune"} {
 				require.Equal(t, insufficientPrivilege, code(t, admin, role, change), "%s: %s", role, change)
 			}
 			for _, role := range []string{login(t, db.OwnerURL), login(t, db.AdminURL)} {
@@ -188,7 +188,7 @@ func TestEveryTenantTableIsGuarded(t *testing.T) {
 		   and 'plan_cache_mode=force_generic_plan' = any (p.proconfig)
 		   and p.proacl is not null and not exists (select from aclexplode(p.proacl) a where a.grantee = 0))`),
 		"functions that are not pinned, or that everybody may call")
-	wide := names(t, admin, `select r.rolname from pg_roles r where r.rolname in ('phantom_append', 'phantom_feed', 'phantom_search')
+	wide := names(t, admin, `select r.rolname from pg_roles r where r.rolname in ('phantom_append', 'phantom_feed', 'phantom_search', 'phantom_prune')
 		and pg_has_role($1, r.oid, 'usage')`, login(t, db.OwnerURL))
 	require.Empty(t, wide, "the owner stays a member of no role that sees every tenant")
 }
@@ -211,7 +211,7 @@ func TestCheckRole(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrRole)
 	require.ErrorContains(t, err, "GRANT phantom_serving TO phantom")
 	require.ErrorIs(t, eventstore.CheckRole(t.Context(), pgtest.Pool(t, db.OwnerURL)), eventstore.ErrRole)
-	for _, role := range []string{"phantom_append", "phantom_feed", "phantom_search"} {
+	for _, role := range []string{"phantom_append", "phantom_feed", "phantom_search", "phantom_prune"} {
 		err = eventstore.CheckRole(t.Context(), assuming(t, db, role))
 		require.ErrorIs(t, err, eventstore.ErrRole)
 		require.ErrorContains(t, err, "see every tenant")
@@ -263,7 +263,7 @@ func TestCorruptionIsFound(t *testing.T) {
 	_, err = store.Load(t.Context(), "acme", eventstore.Lifecycle, stream("s"), eventstore.Range{})
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	require.ErrorContains(t, err, "position 2")
-	_, _, err = store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Stream{stream("s")}, "")
+	_, _, err = store.Fetch(t.Context(), "acme", eventstore.Lifecycle, eventstore.Whole(stream("s")), "")
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	fill(t, store, "other", 2)
 	pages, err := store.ReadAfter(t.Context(), eventstore.Lifecycle, []eventstore.Cursor{{Tenant: "acme"}, {Tenant: "other"}}, nil, 10)

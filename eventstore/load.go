@@ -13,67 +13,41 @@ import (
 const envelope = `position, event_id, tenant_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_version,
 	event_data, metadata, occurred_at, recorded_at, causation_id, correlation_id, digest`
 
-// Load reads a stream's events in the order of their revisions. A stream that does not exist has none. ErrCorrupt when an
-// event is not what was appended.
+// Load reads a stream's events in the order of their revisions, as of now, or as of a revision or a position that the
+// range names. A stream that does not exist has none. ErrCorrupt when an event is not what was appended.
 func (s *Store) Load(ctx context.Context, tenant string, log Log, stream Stream, r Range) ([]Event, error) {
-	const forward = `select ` + envelope + ` from lifecycle.events
-		where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and aggregate_version between $4 and $5
-		order by aggregate_version limit $6`
-	const backward = `select ` + envelope + ` from lifecycle.events
-		where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and aggregate_version between $4 and $5
-		order by aggregate_version desc limit $6`
 	if err := place(tenant, log); err != nil {
 		return nil, err
 	}
-	query := forward
-	if r.Backward {
-		query = backward
-	}
-	to, limit := r.To, int64(r.Limit)
-	if to == 0 {
-		to = math.MaxInt64
-	}
-	if limit == 0 {
-		limit = math.MaxInt64
-	}
 	var events []Event
 	batch := asTenant(tenant)
-	batch.Queue(log.in(query), tenant, stream.Type, stream.ID, r.From, to, limit).Query(into(&events))
+	query, args := r.query(tenant, stream, "$6")
+	batch.Queue(log.in(query), args...).Query(into(&events))
 	if err := s.send(ctx, batch); err != nil {
 		return nil, fmt.Errorf("load stream %s %s of tenant %s: %w", stream.Type, stream.ID, tenant, err)
 	}
 	return events, nil
 }
 
-// Fetch reads whole streams, in the order asked for, and what is known of a command, in one round trip. The command
-// comes last and sees what was committed after the streams were read: a racing first attempt is either in the streams,
-// or known, or makes the append conflict. Without a command id, or when it is not known, the record is nil.
-func (s *Store) Fetch(ctx context.Context, tenant string, log Log, streams []Stream, commandID string) ([][]Event, *CommandRecord, error) {
-	const stream = `select ` + envelope + ` from lifecycle.events
-		where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 order by aggregate_version`
-	const command = `select command_id, request_hash, result from phantom.commands where tenant_id = $1 and command_id = $2`
-	if err := place(tenant, log); err != nil {
-		return nil, nil, err
+// query selects the range of a stream, up to the position that an SQL expression tells; $6 is that of the range.
+func (r Range) query(tenant string, stream Stream, through string) (query string, args []any) {
+	query = `select ` + envelope + ` from lifecycle.events
+		where tenant_id = $1 and aggregate_type = $2 and aggregate_id = $3 and aggregate_version between $4 and $5
+			and position <= ` + through + `
+		order by aggregate_version `
+	if r.Backward {
+		query += `desc `
 	}
-	loaded := make([][]Event, len(streams))
-	batch := asTenant(tenant)
-	for i, name := range streams {
-		batch.Queue(log.in(stream), tenant, name.Type, name.ID).Query(into(&loaded[i]))
+	query += `limit $7`
+	return query, []any{tenant, stream.Type, stream.ID, r.From, orEnd(r.To), orEnd(r.Through), orEnd(int64(r.Limit))}
+}
+
+// orEnd makes the zero value the end that it stands for.
+func orEnd(bound int64) int64 {
+	if bound == 0 {
+		return math.MaxInt64
 	}
-	var known []CommandRecord
-	if commandID != "" {
-		batch.Queue(command, tenant, commandID).Query(func(rows pgx.Rows) (err error) {
-			known, err = pgx.CollectRows(rows, toCommand)
-			return err
-		})
-	}
-	if err := s.send(ctx, batch); err != nil {
-		return nil, nil, fmt.Errorf("fetch %d streams and command %q of tenant %s: %w", len(streams), commandID, tenant, err)
-	}
-	if len(known) == 0 {
-		return loaded, nil, nil
-	}
-	return loaded, &known[0], nil
+	return bound
 }
 
 // Head is the position of the last event of a tenant's log; 0 when there is none.
@@ -141,13 +115,18 @@ func toEvent(row pgx.CollectableRow) (Event, error) {
 }
 
 // scanEvent leaves it to its caller to verify the event.
-func scanEvent(row pgx.CollectableRow) (Event, error) {
+func scanEvent(row pgx.CollectableRow) (Event, error) { return scanEventAnd(row) }
+
+// scanEventAnd scans the columns behind the envelope, too.
+func scanEventAnd(row pgx.CollectableRow, behind ...any) (Event, error) {
 	var e Event
 	// The payloads are scanned as bytes: as json.RawMessage they would be parsed, and lose their outer white space.
-	err := row.Scan(&e.Position, &e.EventID, &e.TenantID, &e.AggregateType, &e.AggregateID, &e.AggregateVersion,
+	columns := []any{
+		&e.Position, &e.EventID, &e.TenantID, &e.AggregateType, &e.AggregateID, &e.AggregateVersion,
 		&e.EventType, &e.EventVersion, (*[]byte)(&e.EventData), (*[]byte)(&e.Metadata), &e.OccurredAt, &e.RecordedAt,
-		&e.CausationID, &e.CorrelationID, &e.Digest)
-	if err != nil {
+		&e.CausationID, &e.CorrelationID, &e.Digest,
+	}
+	if err := row.Scan(append(columns, behind...)...); err != nil {
 		return Event{}, err
 	}
 	e.OccurredAt, e.RecordedAt = e.OccurredAt.UTC(), e.RecordedAt.UTC()

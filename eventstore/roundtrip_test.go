@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -81,6 +82,10 @@ func TestOneRoundTrip(t *testing.T) {
 			return err
 		}
 	}
+	require.NoError(t, appendTo(3, "a")())
+	require.NoError(t, store.SaveSnapshot(t.Context(), "acme", eventstore.Lifecycle, eventstore.Snapshot{
+		Stream: stream("a"), Fingerprint: "x", Revision: 3, Position: 3, State: []byte(`{}`),
+	}, eventstore.Keep{Newest: 1, Every: 1}))
 	calls := map[string]func() error{
 		"append 1 event":    appendTo(1, "a"),
 		"append 200 events": appendTo(200, "a"),
@@ -92,7 +97,34 @@ func TestOneRoundTrip(t *testing.T) {
 			return err
 		},
 		"fetch streams, a command": func() error {
-			_, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Stream{stream("a"), stream("b")}, "c")
+			_, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, eventstore.Whole(stream("a"), stream("b")), "c")
+			return err
+		},
+		"fetch from a snapshot": func() error {
+			fetched, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Want{
+				{Stream: stream("a"), Fingerprint: "x"}, {Stream: stream("b"), Fingerprint: "x"},
+			}, "c")
+			require.NotNil(t, fetched[0].Snapshot)
+			return err
+		},
+		"position at": func() error {
+			_, err := store.PositionAt(t.Context(), "acme", eventstore.Lifecycle, time.Now().Add(-time.Second))
+			return err
+		},
+		"position now": func() error { // under the lock
+			_, err := store.PositionAt(t.Context(), "acme", eventstore.Lifecycle, time.Now())
+			return err
+		},
+		"load at": func() error {
+			_, _, err := store.LoadAt(t.Context(), "acme", eventstore.Lifecycle, stream("a"), eventstore.Range{}, time.Now())
+			return err
+		},
+		"occurred": func() error {
+			_, err := store.LoadOccurred(t.Context(), "acme", eventstore.Lifecycle, eventstore.Occurred{Types: []string{"Happened"}, Limit: 9})
+			return err
+		},
+		"trace": func() error {
+			_, err := store.Trace(t.Context(), "acme", "saga", eventstore.TrailPlace{})
 			return err
 		},
 		"read after": func() error {

@@ -16,9 +16,10 @@ const callTimeout = 30 * time.Second
 // Store keeps both logs of every tenant in one PostgreSQL database. It is safe for concurrent use. Reads of one tenant
 // go through row-level security; the functions that append and feed belong to roles of their own.
 type Store struct {
-	pool *pgxpool.Pool
-	ways map[Log]*combiner  // of the appends
-	news map[Log]*announcer // who wants to know of this process's own appends
+	pool    *pgxpool.Pool
+	ways    map[Log]*combiner  // of the appends
+	lookers turns              // of the reads that may wait for a head
+	news    map[Log]*announcer // who wants to know of this process's own appends
 }
 
 // New makes a store on a pool of a serving login. It does not connect; see CheckRole.
@@ -41,11 +42,13 @@ func (l Log) in(statement string) string {
 }
 
 // asTenant begins a batch whose statements see one tenant. A batch is one round trip and one transaction, and the
-// settings end with it. Without the second one a read would be planned over all partitions each time.
+// settings end with it. Plans are made once, for every value and every size that the tables will have: else a read would
+// be planned over all partitions each time, a plan of an empty table would go on scanning while it grows, and one that
+// was forced off that seems costly enough to be compiled.
 func asTenant(tenant string) *pgx.Batch {
 	batch := &pgx.Batch{}
-	batch.Queue(`select set_config('phantom.tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)`, tenant).
-		Exec(ignoreTag)
+	batch.Queue(`select set_config('phantom.tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+		set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`, tenant).Exec(ignoreTag)
 	return batch
 }
 

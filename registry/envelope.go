@@ -131,14 +131,6 @@ func storeStream(s domain.StreamID) eventstore.Stream {
 	return eventstore.Stream{Type: string(s.Type), ID: s.ID}
 }
 
-func storeStreams(streams []domain.StreamID) []eventstore.Stream {
-	named := make([]eventstore.Stream, len(streams))
-	for i, stream := range streams {
-		named[i] = storeStream(stream)
-	}
-	return named
-}
-
 // logOf is the log that a stream stands in.
 func logOf(s domain.StreamID) eventstore.Log {
 	if s.Type == domain.TypeInferenceLog {

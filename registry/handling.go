@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"phantom/domain"
 	"phantom/eventstore"
@@ -16,7 +17,8 @@ var errMeanwhile = errors.New("changed between load and append")
 
 // handling is one command on its way.
 type handling struct {
-	store   Store
+	*Registry
+
 	tenant  domain.Tenant
 	cmd     domain.Command
 	meta    domain.Meta
@@ -24,47 +26,41 @@ type handling struct {
 	streams []domain.StreamID // the written one first, then the guards
 }
 
-func newHandling(store Store, tenant domain.Tenant, cmd domain.Command, meta domain.Meta) (*handling, error) {
+func newHandling(r *Registry, tenant domain.Tenant, cmd domain.Command, meta domain.Meta) (*handling, error) {
 	hash, err := requestHash(cmd)
 	if err != nil {
 		return nil, err
 	}
 	streams := append([]domain.StreamID{cmd.Writes()}, cmd.Guards()...)
-	return &handling{store: store, tenant: tenant, cmd: cmd, meta: meta, hash: hash, streams: streams}, nil
+	return &handling{Registry: r, tenant: tenant, cmd: cmd, meta: meta, hash: hash, streams: streams}, nil
 }
 
 // attempt loads, decides and appends. errMeanwhile asks for another one.
 func (h *handling) attempt(ctx context.Context, attempt int) (domain.Result, error) {
-	loaded, known, err := h.store.Fetch(ctx, string(h.tenant), eventstore.Lifecycle, storeStreams(h.streams), h.meta.CommandID)
+	l, err := h.load(ctx, h.tenant, h.streams, h.meta.CommandID)
 	if err != nil {
 		return domain.Result{}, err
 	}
-	if known != nil {
-		return h.first(ctx, loaded[0], known)
+	if l.known != nil {
+		return h.first(ctx, l.histories[0], l.known)
 	}
-	if err := h.expected(loaded[0], attempt); err != nil {
+	if err := h.expected(l.histories[0], attempt); err != nil {
 		return domain.Result{}, err
 	}
-	var states domain.Aggregates
-	for _, events := range loaded {
-		if err := fold(events, states.Evolve); err != nil {
-			return domain.Result{}, err
-		}
-	}
-	decided, err := domain.Decide(states, h.cmd)
+	decided, err := domain.Decide(l.states, h.cmd)
 	if err != nil {
 		return domain.Result{}, err
 	}
-	return h.append(ctx, loaded, decided)
+	return h.append(ctx, l.histories, decided)
 }
 
 // expected holds the written stream against the caller's expectation. A caller who gave one decides
 // himself what to do about a change: there is no second decision.
-func (h *handling) expected(written []eventstore.Event, attempt int) error {
+func (h *handling) expected(written eventstore.History, attempt int) error {
 	if h.meta.Expect == nil {
 		return nil
 	}
-	if revision := revisionOf(written); revision != *h.meta.Expect {
+	if revision := written.Revision(); revision != *h.meta.Expect {
 		return fmt.Errorf("stream %s %s is at revision %d, not at %d: %w",
 			h.streams[0].Type, h.streams[0].ID, revision, *h.meta.Expect, domain.ErrPreconditionFailed)
 	}
@@ -76,10 +72,10 @@ func (h *handling) expected(written []eventstore.Event, attempt int) error {
 }
 
 // append appends what was decided, and the command, provided that every stream is as it was loaded.
-func (h *handling) append(ctx context.Context, loaded [][]eventstore.Event, decided []domain.Event) (domain.Result, error) {
+func (h *handling) append(ctx context.Context, loaded []eventstore.History, decided []domain.Event) (domain.Result, error) {
 	appends := make([]eventstore.Append, len(h.streams))
 	for i, stream := range h.streams {
-		appends[i] = eventstore.Append{Stream: storeStream(stream), Expect: eventstore.Exact(revisionOf(loaded[i]))}
+		appends[i] = eventstore.Append{Stream: storeStream(stream), Expect: eventstore.Exact(loaded[i].Revision())}
 	}
 	events, err := encode(decided, h.meta)
 	if err != nil {
@@ -99,7 +95,7 @@ func (h *handling) append(ctx context.Context, loaded [][]eventstore.Event, deci
 	case done[0].Repeated: // a first attempt of the same command was faster; its result is known now
 		return domain.Result{}, errMeanwhile
 	case len(events) == 0:
-		return domain.Result{Revision: revisionOf(loaded[0]), Position: positionOf(loaded[0])}, nil
+		return domain.Result{Revision: loaded[0].Revision(), Position: loaded[0].Position()}, nil
 	}
 	return domain.Result{
 		Revision: done[0].Revision, Position: done[0].Position,
@@ -115,10 +111,10 @@ type outcome struct {
 	Position int64 `json:"position,omitempty"` // of a command without events
 }
 
-func (h *handling) record(written []eventstore.Event, events int) (*eventstore.CommandRecord, error) {
-	result := outcome{Revision: revisionOf(written) + int64(events), Events: events}
+func (h *handling) record(written eventstore.History, events int) (*eventstore.CommandRecord, error) {
+	result := outcome{Revision: written.Revision() + int64(events), Events: events}
 	if events == 0 {
-		result.Position = positionOf(written)
+		result.Position = written.Position()
 	}
 	text, err := json.Marshal(result)
 	if err != nil {
@@ -128,7 +124,7 @@ func (h *handling) record(written []eventstore.Event, events int) (*eventstore.C
 }
 
 // first returns the first result of a command that is known.
-func (h *handling) first(ctx context.Context, written []eventstore.Event, known *eventstore.CommandRecord) (domain.Result, error) {
+func (h *handling) first(ctx context.Context, written eventstore.History, known *eventstore.CommandRecord) (domain.Result, error) {
 	if !bytes.Equal(known.RequestHash, h.hash) {
 		return domain.Result{}, fmt.Errorf("command %s: %w", h.meta.CommandID, domain.ErrIdempotencyMismatch)
 	}
@@ -139,36 +135,41 @@ func (h *handling) first(ctx context.Context, written []eventstore.Event, known 
 	if result.Events == 0 {
 		return domain.Result{Revision: result.Revision, Position: result.Position}, nil
 	}
-	if revisionOf(written) < result.Revision { // it was committed between the two reads
-		loaded, _, err := h.store.Fetch(ctx, string(h.tenant), eventstore.Lifecycle, storeStreams(h.streams[:1]), "")
-		if err != nil {
-			return domain.Result{}, err
-		}
-		written = loaded[0]
-	}
-	if revisionOf(written) < result.Revision {
-		return domain.Result{}, fmt.Errorf("command %s: its result names revision %d of stream %s %s, which ends at %d",
-			h.meta.CommandID, result.Revision, h.streams[0].Type, h.streams[0].ID, revisionOf(written))
-	}
-	own, err := decodeAll(written[result.Revision-int64(result.Events) : result.Revision])
+	own, err := h.own(ctx, written, result)
 	if err != nil {
 		return domain.Result{}, err
 	}
-	return domain.Result{Revision: result.Revision, Position: own[len(own)-1].Position, Events: own}, nil
+	last := own[len(own)-1]
+	return domain.Result{Revision: last.Revision, Position: last.Position, Events: own}, nil
 }
 
-// revisionOf is the revision of a whole stream; 0 when it does not exist.
-func revisionOf(events []eventstore.Event) int64 {
-	if len(events) == 0 {
-		return 0
+// own are the events of the command itself. They may be missing in what was loaded: a snapshot covers them, or they
+// were committed between the two reads.
+func (h *handling) own(ctx context.Context, written eventstore.History, result outcome) ([]domain.Recorded, error) {
+	first := result.Revision - int64(result.Events) + 1
+	if tail := written.Events; len(tail) > 0 && tail[0].AggregateVersion <= first && result.Revision <= written.Revision() {
+		at := first - tail[0].AggregateVersion
+		if own, err := h.ownOf(tail[at : at+int64(result.Events)]); err != nil || len(own) == result.Events {
+			return own, err
+		}
 	}
-	return events[len(events)-1].AggregateVersion
+	// A command that was forgotten and came again stands with a revision at which it would have been, had it not been
+	// there already: then its events are somewhere before.
+	for _, r := range []eventstore.Range{{From: first, To: result.Revision}, {To: result.Revision}} {
+		events, err := h.store.Load(ctx, string(h.tenant), eventstore.Lifecycle, storeStream(h.streams[0]), r)
+		if err != nil {
+			return nil, err
+		}
+		if own, err := h.ownOf(events); err != nil || len(own) == result.Events {
+			return own, err
+		}
+	}
+	return nil, fmt.Errorf("command %s: its result names %d events up to revision %d of stream %s %s, which are not there",
+		h.meta.CommandID, result.Events, result.Revision, h.streams[0].Type, h.streams[0].ID)
 }
 
-// positionOf is the position of the stream's last event.
-func positionOf(events []eventstore.Event) int64 {
-	if len(events) == 0 {
-		return 0
-	}
-	return events[len(events)-1].Position
+// ownOf are those of the events that the command made.
+func (h *handling) ownOf(events []eventstore.Event) ([]domain.Recorded, error) {
+	decoded, err := decodeAll(events)
+	return slices.DeleteFunc(decoded, func(r domain.Recorded) bool { return r.Metadata.CommandID != h.meta.CommandID }), err
 }

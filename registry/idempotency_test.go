@@ -227,9 +227,9 @@ type torn struct {
 	between func()
 }
 
-func (s *torn) Fetch(ctx context.Context, tenant string, log eventstore.Log, streams []eventstore.Stream, commandID string,
-) ([][]eventstore.Event, *eventstore.CommandRecord, error) {
-	loaded, _, err := s.Store.Fetch(ctx, tenant, log, streams, "")
+func (s *torn) Fetch(ctx context.Context, tenant string, log eventstore.Log, wants []eventstore.Want, commandID string,
+) ([]eventstore.History, *eventstore.CommandRecord, error) {
+	loaded, _, err := s.Store.Fetch(ctx, tenant, log, wants, "")
 	if err != nil {
 		return nil, nil, err
 	}

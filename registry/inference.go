@@ -3,15 +3,18 @@ package registry
 import (
 	"context"
 	"fmt"
-	"slices"
+	"iter"
 
 	"phantom/domain"
 	"phantom/eventstore"
 )
 
-// maxBatch is the most events of one append to the inference log, so that one caller does not hold the
-// tenant's head for long.
-const maxBatch = 1000
+// The most events of one append to the inference log, and the bytes of their payloads, so that one caller does not hold
+// the tenant's head for long. A single event may have more bytes.
+const (
+	maxBatch      = 1000
+	maxBatchBytes = 4 << 20
+)
 
 // observe appends inferences or feedback as they are. Rows that are stored already are left out, so a
 // batch can be sent again as a whole, also one of which only a part was appended.
@@ -29,7 +32,7 @@ func (r *Registry) observe(ctx context.Context, tenant domain.Tenant, cmd domain
 	}
 	stream := cmd.Writes()
 	var result domain.Result
-	for batch := range slices.Chunk(events, maxBatch) {
+	for batch := range batches(events) {
 		appends := []eventstore.Append{{Stream: storeStream(stream), Expect: eventstore.Any(), Events: batch, SkipStored: true}}
 		done, err := r.store.Append(ctx, string(tenant), eventstore.Inference, appends, nil)
 		if err != nil {
@@ -38,4 +41,24 @@ func (r *Registry) observe(ctx context.Context, tenant domain.Tenant, cmd domain
 		result = domain.Result{Revision: done[0].Revision, Position: done[0].Position}
 	}
 	return result, nil
+}
+
+// batches splits events in order.
+func batches(events []eventstore.NewEvent) iter.Seq[[]eventstore.NewEvent] {
+	return func(yield func([]eventstore.NewEvent) bool) {
+		begin, bytes := 0, 0
+		for i, e := range events {
+			size := len(e.Data) + len(e.Metadata)
+			if i > begin && (i-begin == maxBatch || bytes+size > maxBatchBytes) {
+				if !yield(events[begin:i]) {
+					return
+				}
+				begin, bytes = i, 0
+			}
+			bytes += size
+		}
+		if begin < len(events) {
+			yield(events[begin:])
+		}
+	}
 }

@@ -48,9 +48,9 @@ func TestInferencesAreStoredOnce(t *testing.T) {
 			_, known, err := store.Fetch(t.Context(), "acme", eventstore.Inference, nil, "again")
 			require.NoError(t, err)
 			require.Nil(t, known)
-			loaded, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Stream{{Type: string(stream.Type), ID: stream.ID}}, "")
+			loaded, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, eventstore.Whole(eventstore.Stream{Type: string(stream.Type), ID: stream.ID}), "")
 			require.NoError(t, err)
-			require.Empty(t, loaded[0])
+			require.Empty(t, loaded[0].Events)
 		})
 	}
 }

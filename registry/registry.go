@@ -9,6 +9,9 @@
 // What it does not: it knows no rule of the domain, no workflow and no read model, and it retries
 // nothing but conflicts. A command that was refused is not remembered.
 //
+// Commands are remembered for CommandRetention, which is how long a caller may come again. One that comes later is
+// decided anew, on what is the case then; events that it made before are not stored twice, as their ids follow from its.
+//
 // Inferences and feedback take a shorter way: they are not decided on any state, are named by what they
 // are about, and so need no command to be stored once.
 package registry
@@ -31,18 +34,33 @@ type Store interface {
 	// Append appends to all streams or to none. See eventstore.Store.
 	Append(ctx context.Context, tenant string, log eventstore.Log, appends []eventstore.Append,
 		cmd *eventstore.CommandRecord) ([]eventstore.Appended, error)
-	// Fetch reads whole streams and, after them, what is known of a command. See eventstore.Store.
-	Fetch(ctx context.Context, tenant string, log eventstore.Log, streams []eventstore.Stream,
-		commandID string) ([][]eventstore.Event, *eventstore.CommandRecord, error)
+	// Fetch reads streams from their snapshots on and, after them, what is known of a command. See eventstore.Store.
+	Fetch(ctx context.Context, tenant string, log eventstore.Log, wants []eventstore.Want,
+		commandID string) ([]eventstore.History, *eventstore.CommandRecord, error)
+	// Load reads revisions of a stream. See eventstore.Store.
+	Load(ctx context.Context, tenant string, log eventstore.Log, stream eventstore.Stream, r eventstore.Range) ([]eventstore.Event, error)
+	// PositionAt resolves an instant. See eventstore.Store.
+	PositionAt(ctx context.Context, tenant string, log eventstore.Log, at time.Time) (int64, error)
 }
 
 // Registry handles commands. It is safe for concurrent use and keeps no state.
 type Registry struct {
-	store Store
+	store        Store
+	fingerprints map[domain.AggregateType]string // of the snapshots that this program can read
+	snapshots    *Snapshots                      // or nil
 }
 
-// New makes a registry on a store.
-func New(store Store) *Registry { return &Registry{store: store} }
+// New makes a registry on a store. It reads snapshots; see WithSnapshots for who writes them.
+func New(store Store) *Registry {
+	r := &Registry{store: store, fingerprints: make(map[domain.AggregateType]string)}
+	for _, folded := range []domain.AggregateType{domain.TypeMLModel, domain.TypeTrainingJob, domain.TypeRollout} {
+		r.fingerprints[folded] = domain.Fingerprint(folded)
+	}
+	return r
+}
+
+// CommandRetention is how long a command is remembered. Workers forget older ones, see eventstore.Store.PruneCommands.
+const CommandRetention = 30 * 24 * time.Hour
 
 const (
 	// maxAttempts bounds how often a command is decided before it is an ErrConflict. Of the commands that
@@ -77,7 +95,7 @@ func (r *Registry) Handle(ctx context.Context, tenant domain.Tenant, cmd domain.
 	if cmd.Writes().Type == domain.TypeInferenceLog {
 		return r.observe(ctx, tenant, cmd, meta)
 	}
-	h, err := newHandling(r.store, tenant, cmd, meta)
+	h, err := newHandling(r, tenant, cmd, meta)
 	if err != nil {
 		return domain.Result{}, err
 	}

@@ -125,13 +125,13 @@ func TestHandleAppendsWhatIsDecided(t *testing.T) {
 			require.Equal(t, occurred.UTC().Truncate(time.Microsecond), result.Events[1].OccurredAt)
 			require.Equal(t, domain.EventMetadata{Actor: meta.Actor, CommandID: "promote", WorkflowID: "w", RunID: "r", Trace: "00-1-2-01"}, result.Events[0].Metadata)
 
-			loaded, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Stream{{Type: "MLModel", ID: "digits"}}, "")
+			loaded, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, eventstore.Whole(eventstore.Stream{Type: "MLModel", ID: "digits"}), "")
 			require.NoError(t, err)
-			stored := loaded[0][4]
+			stored := loaded[0].Events[4]
 			require.Equal(t, "cause", *stored.CausationID)
 			require.Equal(t, "saga", *stored.CorrelationID)
 			require.Equal(t, domain.EventID("promote", 1, result.Events[1].Event), stored.EventID)
-			require.NotEqual(t, loaded[0][0].EventID, loaded[0][1].EventID)
+			require.NotEqual(t, loaded[0].Events[0].EventID, loaded[0].Events[1].EventID)
 		})
 	}
 }

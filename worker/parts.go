@@ -34,6 +34,7 @@ type parts struct {
 	loopPool  *pgxpool.Pool // of the projections' loops, so that a stuck tenant takes no connection from requests
 	store     *eventstore.Store
 	registry  *registry.Registry
+	snapshots *registry.Snapshots
 	reader    *readmodel.Reader
 	followers *projection.Followers
 	artifacts *artifact.Store
@@ -82,7 +83,10 @@ func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, 
 // derive makes what stands on the pool.
 func (p *parts) derive() error {
 	p.store = eventstore.New(p.pool)
-	p.registry = registry.New(p.store)
+	p.snapshots = registry.NewSnapshots(p.store, registry.DefaultSnapshotPolicy(), func(err error) {
+		p.log.Warn("a snapshot was not written; streams load without it", zap.Error(err))
+	})
+	p.registry = registry.New(p.store).WithSnapshots(p.snapshots)
 	p.reader = readmodel.NewReader(p.pool)
 	p.followers = projection.NewFollowers(p.pool, 0)
 	p.tails = map[eventstore.Log]*eventstore.Tail{

@@ -31,6 +31,7 @@ func serveProjections(ctx context.Context, p *parts) error {
 	p.ready.is(config.RoleProjections) // projections apply while Temporal is away
 	group.Go(func() error { return p.runner.Run(ctx) })
 	group.Go(func() error { return p.watchProjections(ctx) })
+	group.Go(func() error { return p.forgetCommands(ctx) })
 	return group.Wait()
 }
 

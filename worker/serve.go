@@ -44,6 +44,7 @@ func serve(ctx context.Context) error {
 	for _, tail := range p.tails {
 		group.Go(func() error { return tail.Run(ctx) })
 	}
+	group.Go(func() error { return p.snapshots.Run(ctx) })
 	for role, run := range roles() {
 		if cfg.Roles.Has(role) {
 			group.Go(func() error {

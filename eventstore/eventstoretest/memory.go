@@ -33,6 +33,8 @@ type log struct {
 	events  []eventstore.Event
 	streams map[eventstore.Stream][]int // indexes of the stream's events, in order
 	ids     map[uuid.UUID]int           // index of each event
+
+	snapshots map[snapshotsOf][]eventstore.Snapshot // by ascending revision
 }
 
 // NewMemory makes an empty store.
@@ -81,7 +83,10 @@ func (m *Memory) Append(
 func (m *Memory) log(tenant string, of eventstore.Log) *log {
 	at := place{tenant, of}
 	if m.logs[at] == nil {
-		m.logs[at] = &log{streams: make(map[eventstore.Stream][]int), ids: make(map[uuid.UUID]int)}
+		m.logs[at] = &log{
+			streams: make(map[eventstore.Stream][]int), ids: make(map[uuid.UUID]int),
+			snapshots: make(map[snapshotsOf][]eventstore.Snapshot),
+		}
 	}
 	return m.logs[at]
 }

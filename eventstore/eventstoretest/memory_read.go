@@ -19,7 +19,7 @@ func (m *Memory) Load(
 	defer m.mu.Unlock()
 	events := m.stream(tenant, of, stream)
 	events = slices.DeleteFunc(events, func(e eventstore.Event) bool {
-		return e.AggregateVersion < r.From || (r.To > 0 && e.AggregateVersion > r.To)
+		return e.AggregateVersion < r.From || beyond(e.AggregateVersion, r.To) || beyond(e.Position, r.Through)
 	})
 	if r.Backward {
 		slices.Reverse(events)
@@ -28,26 +28,6 @@ func (m *Memory) Load(
 		events = events[:r.Limit]
 	}
 	return events, nil
-}
-
-// Fetch is eventstore.Store.Fetch.
-func (m *Memory) Fetch(
-	ctx context.Context, tenant string, of eventstore.Log, streams []eventstore.Stream, commandID string,
-) ([][]eventstore.Event, *eventstore.CommandRecord, error) {
-	if err := check(ctx, of); err != nil {
-		return nil, nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	loaded := make([][]eventstore.Event, len(streams))
-	for i, s := range streams {
-		loaded[i] = m.stream(tenant, of, s)
-	}
-	known, found := m.commands[commandKey{tenant, commandID}]
-	if !found {
-		return loaded, nil, nil
-	}
-	return loaded, &known, nil
 }
 
 // Head is eventstore.Store.Head.
@@ -129,6 +109,9 @@ func (l *log) after(position int64, types []string, limit int) []eventstore.Even
 	}
 	return events
 }
+
+// beyond tells what lies behind a last revision or position; 0 is none.
+func beyond(number, last int64) bool { return last > 0 && number > last }
 
 func (m *Memory) stream(tenant string, of eventstore.Log, s eventstore.Stream) []eventstore.Event {
 	l := m.log(tenant, of)

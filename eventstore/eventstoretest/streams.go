@@ -72,18 +72,18 @@ func fetch(t *testing.T, b bench) {
 	_, err := b.Append(t.Context(), b.tenant, eventstore.Lifecycle,
 		[]eventstore.Append{to("a", eventstore.Any(), one...), to("b", eventstore.Any(), two...)}, command)
 	require.NoError(t, err)
-	events, known, err := b.Fetch(t.Context(), b.tenant, eventstore.Lifecycle, []eventstore.Stream{on("b"), on("none"), on("a")}, "c")
+	events, known, err := b.Fetch(t.Context(), b.tenant, eventstore.Lifecycle, eventstore.Whole(on("b"), on("none"), on("a")), "c")
 	require.NoError(t, err)
 	require.Len(t, events, 3)
-	require.Equal(t, given(two), idsOf(events[0]))
-	require.Empty(t, events[1])
-	require.Equal(t, given(one), idsOf(events[2]))
+	require.Equal(t, given(two), idsOf(events[0].Events))
+	require.Empty(t, events[1].Events)
+	require.Equal(t, given(one), idsOf(events[2].Events))
 	require.Equal(t, command, known)
 
 	for _, id := range []string{"", "other"} {
-		events, known, err = b.Fetch(t.Context(), b.tenant, eventstore.Lifecycle, []eventstore.Stream{on("a")}, id)
+		events, known, err = b.Fetch(t.Context(), b.tenant, eventstore.Lifecycle, eventstore.Whole(on("a")), id)
 		require.NoError(t, err)
-		require.Len(t, events[0], 2)
+		require.Len(t, events[0].Events, 2)
 		require.Nil(t, known)
 	}
 	_, known, err = b.Fetch(t.Context(), b.tenant, eventstore.Lifecycle, nil, "c")

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"testing"
 	"time"
 
@@ -23,7 +24,14 @@ import (
 type Store interface {
 	Append(context.Context, string, eventstore.Log, []eventstore.Append, *eventstore.CommandRecord) ([]eventstore.Appended, error)
 	Load(context.Context, string, eventstore.Log, eventstore.Stream, eventstore.Range) ([]eventstore.Event, error)
-	Fetch(context.Context, string, eventstore.Log, []eventstore.Stream, string) ([][]eventstore.Event, *eventstore.CommandRecord, error)
+	LoadAt(context.Context, string, eventstore.Log, eventstore.Stream, eventstore.Range, time.Time) ([]eventstore.Event, int64, error)
+	LoadOccurred(context.Context, string, eventstore.Log, eventstore.Occurred) (eventstore.OccurredPage, error)
+	PositionAt(context.Context, string, eventstore.Log, time.Time) (int64, error)
+	Walk(context.Context, string, eventstore.Log, eventstore.Stream, eventstore.Range) iter.Seq2[eventstore.Event, error]
+	WalkLog(context.Context, string, eventstore.Log, eventstore.Span) iter.Seq2[eventstore.Event, error]
+	Trace(context.Context, string, string, eventstore.TrailPlace) (eventstore.Trail, error)
+	Fetch(context.Context, string, eventstore.Log, []eventstore.Want, string) ([]eventstore.History, *eventstore.CommandRecord, error)
+	SaveSnapshot(context.Context, string, eventstore.Log, eventstore.Snapshot, eventstore.Keep) error
 	Head(context.Context, string, eventstore.Log) (int64, error)
 	Heads(context.Context, eventstore.Log) (map[string]int64, error)
 	ReadAfter(context.Context, eventstore.Log, []eventstore.Cursor, []string, int) ([]eventstore.Page, error)
@@ -58,6 +66,16 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		"new tenant at once":             newTenantAtOnce,
 		"a command at once":              commandAtOnce,
 		"fetch":                          fetch,
+		"fetch from snapshots":           fetchFromSnapshots,
+		"snapshots that do not fit":      snapshotsThatDoNotFit,
+		"snapshots are thinned":          snapshotsAreThinned,
+		"as of":                          asOf,
+		"as of an instant":               asOfAnInstant,
+		"walk":                           walk,
+		"walk a log":                     walkLog,
+		"occurred":                       occurred,
+		"occurred at once":               occurredAtOnce,
+		"trace":                          trace,
 		"isolation":                      isolation,
 		"read log":                       readLog,
 		"read after":                     readAfter,

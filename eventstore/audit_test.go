@@ -186,7 +186,8 @@ func TestChangedHistoryIsFound(t *testing.T) {
 		"all of it":      {[]string{`truncate lifecycle.events`}, false, eventstore.FlawMissing, 1, 6},
 		"the tenant":     {[]string{`truncate lifecycle.events`, `delete from lifecycle.heads`}, false, eventstore.FlawMissing, 1, 6},
 		"an edit, relinked": {[]string{
-			`update lifecycle.events set event_data = '{"number":7}' where position = 9`}, true, eventstore.FlawAnchor, 7, 12},
+			`update lifecycle.events set event_data = '{"number":7}' where position = 9`,
+		}, true, eventstore.FlawAnchor, 7, 12},
 		"a deletion, relinked": {[]string{
 			`delete from lifecycle.events where position = 12`, `update lifecycle.events set link = sha256('x') where position = 11`,
 		}, true, eventstore.FlawMissing, 12, 12},
@@ -305,6 +306,7 @@ func TestAForeignAnchorIsAnAlarm(t *testing.T) {
 	require.Len(t, h.alarms, 1)
 	require.ErrorIs(t, h.alarms[0], artifact.ErrRecordDiffers)
 	report := h.verify(t)
+	require.NotNil(t, report.Broken)
 	require.Equal(t, eventstore.FlawAnchor, report.Broken.Flaw)
 	require.EqualValues(t, 13, report.Broken.Position)
 }

@@ -82,7 +82,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (Stored, error) {
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return Stored{}, fmt.Errorf("spool an artifact: %w", err)
 	}
-	if err := s.upload(ctx, key(stored.Digest), spool); err != nil {
+	if err := s.upload(ctx, key(stored.Digest), spool, &blob.WriterOptions{}); err != nil {
 		return Stored{}, fmt.Errorf("store artifact %s: %w", stored.Digest, err)
 	}
 	return stored, nil
@@ -126,18 +126,16 @@ func (s *Store) verify(ctx context.Context, d domain.Digest) error {
 }
 
 // upload publishes the object with Close; a write context that ends before leaves nothing behind.
-func (s *Store) upload(ctx context.Context, key string, r io.Reader) error {
+func (s *Store) upload(ctx context.Context, key string, r io.Reader, options *blob.WriterOptions) error {
 	ctx, abandon := context.WithCancel(ctx)
 	defer abandon()
 	var local *os.File
-	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{
-		ContentType:                 "application/octet-stream",
-		DisableContentTypeDetection: true,
-		BeforeWrite: func(as func(any) bool) error {
-			as(&local)
-			return nil
-		},
-	})
+	options.ContentType, options.DisableContentTypeDetection = "application/octet-stream", true
+	options.BeforeWrite = func(as func(any) bool) error {
+		as(&local)
+		return nil
+	}
+	w, err := s.bucket.NewWriter(ctx, key, options)
 	if err != nil {
 		return err
 	}

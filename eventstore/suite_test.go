@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,7 +11,10 @@ import (
 	"phantom/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Bool("rewrite", false, "write testdata anew")
+	goleak.VerifyTestMain(m)
+}
 
 func TestPostgres(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"time"
 )
 
@@ -13,7 +14,8 @@ type Program struct {
 	In        io.Reader
 	Out, Errs io.Writer
 	Now       time.Time
-	Live      bool // as on a terminal
+	Live      bool   // as on a terminal
+	Beside    string // the folder of the program; phantom-worker is looked for there
 }
 
 // Run runs it.
@@ -21,6 +23,7 @@ func (t Program) Run(ctx context.Context, args ...string) int {
 	p := &program{
 		folder: t.Folder, environ: t.Environ, in: t.In, out: t.Out, errs: t.Errs,
 		now: func() time.Time { return t.Now }, look: time.Millisecond, forceLive: t.Live,
+		executable: func() (string, error) { return filepath.Join(t.Beside, "phantom"), nil },
 	}
 	return p.run(ctx, args)
 }

@@ -36,7 +36,7 @@ func main() {
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
 	p := &program{
 		folder: ".", environ: environ, in: in, out: out, errs: errs,
-		now: time.Now, look: 500 * time.Millisecond,
+		now: time.Now, look: 500 * time.Millisecond, executable: os.Executable,
 	}
 	return p.run(ctx, args)
 }

@@ -10,10 +10,12 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"phantom/activities"
 	"phantom/domain"
+	"phantom/eventstore"
 	"phantom/internal/config"
 	"phantom/projection"
 	"phantom/workflows"
@@ -32,7 +34,19 @@ func serveProjections(ctx context.Context, p *parts) error {
 	group.Go(func() error { return p.runner.Run(ctx) })
 	group.Go(func() error { return p.watchProjections(ctx) })
 	group.Go(func() error { return p.forgetCommands(ctx) })
+	for _, log := range []eventstore.Log{eventstore.Lifecycle, eventstore.Inference} {
+		group.Go(func() error { return p.anchoring(log).Run(ctx) })
+	}
 	return group.Wait()
+}
+
+// anchoring writes a log's anchors. It reads the log of every tenant, so it has its place beside the projections and their
+// connections.
+func (p *parts) anchoring(log eventstore.Log) *eventstore.Anchoring {
+	auditor := eventstore.NewAuditor(eventstore.New(p.loopPool), p.artifacts)
+	return eventstore.NewAnchoring(auditor, log, func(tenant string, err error) {
+		p.log.Error("history is not anchored", zap.String("log", string(log)), zap.String("tenant", tenant), zap.Error(err))
+	})
 }
 
 // watchProjections attaches a ProjectionRunner workflow to each loop.

@@ -38,7 +38,8 @@ type Store interface {
 
 // Registry handles commands. It is safe for concurrent use and keeps no state.
 type Registry struct {
-	store Store
+	store  Store
+	sealer Sealer // nil: nothing private gets into the log
 }
 
 // New makes a registry on a store.

@@ -50,7 +50,7 @@ func (i *inference) events() []domain.InferenceMade {
 	predictions, confidences := predict(i.response, i.rows)
 	for row := range events {
 		if row < len(predictions) {
-			events[row].Prediction = predictions[row]
+			events[row].Prediction = domain.InClear(predictions[row])
 		}
 		if row < len(confidences) {
 			events[row].Confidence = widened(confidences[row])

@@ -26,6 +26,7 @@ type Content struct {
 const (
 	OmittedTooLarge = "too_large" // more than MaxContent bytes
 	OmittedNoRows   = "no_rows"   // a request whose inputs cannot be told apart by rows
+	OmittedBusy     = "busy"      // more inputs waited for the log than memory is given to
 )
 
 // MaxContent is the most bytes of JSON that one Content has in clear, so that an event with two of them,
@@ -81,8 +82,8 @@ func (v *checks) captured(field string, c Content) {
 	v.require(c.Sealed == nil && !c.Erased, field, "must be given in clear: it is sealed on its way into the log")
 	v.require(c.Omitted == "" || len(c.Clear) == 0, field, "cannot be both omitted and given")
 	switch c.Omitted {
-	case "", OmittedTooLarge, OmittedNoRows:
+	case "", OmittedTooLarge, OmittedNoRows, OmittedBusy:
 	default:
-		v.refuse(field+".omitted", "must be too_large or no_rows")
+		v.refuse(field+".omitted", "must be too_large, no_rows or busy")
 	}
 }

@@ -65,7 +65,7 @@ func TestInferenceLogIsReadByRevision(t *testing.T) {
 	t.Parallel()
 	store := eventstore.New(pgtest.New(t).Pool(t))
 	handler := registry.New(store)
-	log := inferenceLog{store}
+	log := inferenceLog{store, handler}
 	day := time.Now().UTC().Format(time.DateOnly)
 	for i := range 3 {
 		_, err := handler.Handle(t.Context(), "default", domain.RecordInferences{Inferences: []domain.InferenceMade{{

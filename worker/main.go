@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errs)
-	root.AddCommand(migrateCommand(), versionCommand())
+	root.AddCommand(migrateCommand(), eraseCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(errs, "phantom-worker: %v\n", err)
 		if !ran {

@@ -107,13 +107,14 @@ func TestANamedVersionAnswersWhereItIsRouted(t *testing.T) {
 	require.Len(t, meta.Inputs, 1)
 }
 
-func TestWhatIsNotAvailableYetIsRefused(t *testing.T) {
+func TestWhatNoVersionIsAskedForIsRefused(t *testing.T) {
 	t.Parallel()
 	h := build(t, newWorld(), local(t, "mlp", []domain.Version{"1"}), func(p *gateway.Params) { p.MaxRows, p.MaxBody = 4, 2000 })
 	h.deploy(t, "insects", "1", "")
-	subject := h.infer(t, "insects", rows(t, "", 1), "Phantom-Subject", "patient-7")
+	subject := h.infer(t, "insects", rows(t, "", 1), "Phantom-Subject", "Ann Smith")
 	require.Equal(t, http.StatusUnprocessableEntity, subject.Status)
 	require.Contains(t, refusal(t, subject), "Phantom-Subject")
+	require.NotContains(t, refusal(t, subject), "Smith")
 	require.Equal(t, http.StatusRequestEntityTooLarge, h.infer(t, "insects", rows(t, "", 5)).Status)
 	require.Equal(t, http.StatusRequestEntityTooLarge, h.infer(t, "insects", []byte(`{"x":"`+strings.Repeat("y", 2000)+`"}`)).Status)
 	require.Equal(t, http.StatusBadRequest, h.infer(t, "insects", []byte(`{`)).Status)

@@ -51,7 +51,7 @@ func TestAnErasedSubjectStaysErased(t *testing.T) {
 	require.Equal(t, erased, gone.Prediction)
 	require.Equal(t, erased, gone.InputFeatures)
 	for _, other := range []domain.InferenceMade{bo, model} {
-		require.Equal(t, `{"x":[1,2]}`, string(opened(t, h.Keyring, acme, other).InputFeatures.Clear))
+		require.JSONEq(t, `{"x":[1,2]}`, string(opened(t, h.Keyring, acme, other).InputFeatures.Clear))
 	}
 	require.Equal(t, `"7"`, string(opened(t, h.Keyring, "globex", namesake).Prediction.Clear))
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -164,9 +165,9 @@ func (k *Keyring) makeAll(ctx context.Context, tenant domain.Tenant, scopes []Sc
 	for i, scope := range scopes {
 		group.Go(func() error {
 			id := uuid.New()
-			plain := make([]byte, keySize)
-			rand.Read(plain) //nolint:errcheck // it never fails, see crypto/rand
-			plain = append(plain, binding(tenant, id.String(), scope)...)
+			plain := make([]byte, keySize+sha256.Size)
+			rand.Read(plain[:keySize])
+			copy(plain[keySize:], binding(tenant, id.String(), scope))
 			wrapped, err := k.wrapper.wrap(wrapping, plain)
 			clear(plain)
 			made[i] = stored{KeyID: id, Kind: scope.Kind, Name: scope.Name, Day: scope.Day, Wrapped: wrapped}

@@ -57,10 +57,10 @@ func newKey(id string, scope Scope, secret []byte) (*key, error) {
 
 // seal encrypts JSON under a random nonce: 96 bits are enough for 2^32 contents of one key (NIST SP
 // 800-38D, 8.3), which no model has in a day.
-func (k *key) seal(at place, clear json.RawMessage) *domain.Sealed {
+func (k *key) seal(at place, content json.RawMessage) *domain.Sealed {
 	nonce := make([]byte, k.gcm.NonceSize())
-	rand.Read(nonce) //nolint:errcheck // it never fails, see crypto/rand
-	return &domain.Sealed{Key: k.id, Nonce: nonce, Ciphertext: k.gcm.Seal(nil, nonce, padded(clear), k.covered(at))}
+	rand.Read(nonce)
+	return &domain.Sealed{Key: k.id, Nonce: nonce, Ciphertext: k.gcm.Seal(nil, nonce, padded(content), k.covered(at))}
 }
 
 // open is the reverse of seal; what does not fit is ErrForged.
@@ -68,18 +68,18 @@ func (k *key) open(at place, sealed *domain.Sealed) (json.RawMessage, error) {
 	if len(sealed.Nonce) != k.gcm.NonceSize() {
 		return nil, ErrForged
 	}
-	clear, err := k.gcm.Open(nil, sealed.Nonce, sealed.Ciphertext, k.covered(at))
+	content, err := k.gcm.Open(nil, sealed.Nonce, sealed.Ciphertext, k.covered(at))
 	if err != nil {
 		return nil, ErrForged // what the cipher says is only that it does not fit
 	}
-	return bytes.TrimRight(clear, " "), nil
+	return bytes.TrimRight(content, " "), nil
 }
 
 // covered is the associated data: the place and which key it is.
 func (k *key) covered(at place) []byte { return append(bytes.Clone(at), k.id...) }
 
 // padded fills JSON up with blanks, which mean nothing in it.
-func padded(clear json.RawMessage) []byte {
-	size := (len(clear) + grain - 1) / grain * grain
-	return append(bytes.Clone(clear), bytes.Repeat([]byte{' '}, size-len(clear))...)
+func padded(content json.RawMessage) []byte {
+	size := (len(content) + grain - 1) / grain * grain
+	return append(bytes.Clone(content), bytes.Repeat([]byte{' '}, size-len(content))...)
 }

@@ -131,11 +131,11 @@ func (k *Keyring) Open(ctx context.Context, tenant domain.Tenant, inferences []d
 				*part.Content = domain.Content{Erased: true}
 				continue
 			}
-			clear, err := key.open(placeOf(tenant, &inferences[i], part.Field), part.Content.Sealed)
+			content, err := key.open(placeOf(tenant, &inferences[i], part.Field), part.Content.Sealed)
 			if err != nil {
 				return fmt.Errorf("%s of inference %s#%d: %w", part.Field, inferences[i].InferenceID, inferences[i].Row, err)
 			}
-			*part.Content = domain.InClear(clear)
+			*part.Content = domain.InClear(content)
 		}
 	}
 	return nil

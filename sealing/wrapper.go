@@ -146,7 +146,7 @@ func makeKey(path string) (key [keySize]byte, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return key, fmt.Errorf("make the folder of the local key file: %w", err)
 	}
-	rand.Read(key[:])                             //nolint:errcheck // it never fails, see crypto/rand
+	rand.Read(key[:])
 	draft, err := os.CreateTemp(folder, ".new-*") // mode 0600
 	if err != nil {
 		return key, fmt.Errorf("make the local key file: %w", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func eraseSubjectCommand() *cobra.Command {
 Inferences that name the same person later are answered and counted, and nothing of their content is kept.
 A person who comes back needs another reference.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return erase(cmd, f, sealing.Erasure{Kind: sealing.Subject, Name: args[0]})
+			return erase(cmd.Context(), cmd.OutOrStdout(), f, sealing.Erasure{Kind: sealing.Subject, Name: args[0]})
 		},
 	}
 	f.register(command)
@@ -64,7 +65,7 @@ that are erased, today included, no more inputs are kept; from tomorrow on there
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// A clock that is ahead may have begun tomorrow.
 			through := cmp.Or(f.through, time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
-			return erase(cmd, f, sealing.Erasure{Kind: sealing.Model, Name: args[0], Through: through})
+			return erase(cmd.Context(), cmd.OutOrStdout(), f, sealing.Erasure{Kind: sealing.Model, Name: args[0], Through: through})
 		},
 	}
 	f.register(command)
@@ -90,7 +91,7 @@ func (f *eraseFlags) one(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func erase(cmd *cobra.Command, f eraseFlags, what sealing.Erasure) error {
+func erase(ctx context.Context, out io.Writer, f eraseFlags, what sealing.Erasure) error {
 	cfg, err := config.FromEnvironment()
 	if err != nil {
 		return err
@@ -99,7 +100,6 @@ func erase(cmd *cobra.Command, f eraseFlags, what sealing.Erasure) error {
 		return errors.New("PHANTOM_MIGRATE_URL is not set: give the DSN of the schema's owner; the serving login may not destroy keys")
 	}
 	what.Tenant, what.Reason, what.By = domain.Tenant(cmp.Or(f.tenant, cfg.CLI.Tenant)), f.reason, cmp.Or(f.by, whoAmI())
-	ctx := cmd.Context()
 	conn, err := pgx.Connect(ctx, cfg.MigrateURL)
 	if err != nil {
 		return fmt.Errorf("connect as the owner (PHANTOM_MIGRATE_URL): %w", err)
@@ -109,7 +109,7 @@ func erase(cmd *cobra.Command, f eraseFlags, what sealing.Erasure) error {
 		return err
 	}
 	tombstones, err := sealing.Erase(ctx, conn, what)
-	tellErased(cmd.OutOrStdout(), what, tombstones)
+	tellErased(out, what, tombstones)
 	return err
 }
 

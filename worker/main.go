@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errs)
-	root.AddCommand(migrateCommand(), eraseCommand(), versionCommand())
+	root.AddCommand(migrateCommand(), eraseCommand(), versionCommand()) //nolint:contextcheck // a command has its context when it runs
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(errs, "phantom-worker: %v\n", err)
 		if !ran {

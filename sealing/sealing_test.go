@@ -100,6 +100,8 @@ func TestATenantsSealDoesNotOpenForAnother(t *testing.T) {
 	h.admin(t, `insert into keyring.keys (tenant_id, key_id, kind, name, day) select 'globex', key_id, kind, name, day from keyring.keys`)
 	h.admin(t, `insert into keyring.material select 'globex', key_id, wrapped, wrapped_with from keyring.material`)
 	require.ErrorIs(t, refused(t, h.Keyring, "globex", ours), sealing.ErrForged)
+	require.NotEqual(t, sealing.Covered(acme, ours, "prediction"), sealing.Covered("globex", ours, "prediction"))
+	require.NotEqual(t, sealing.Covered("a", ours, "b"), sealing.Covered("ab", ours, ""))
 }
 
 // TestACopiedKeyDoesNotServe: whoever may write into the database cannot keep a key under another's name

@@ -94,12 +94,13 @@ func (f *evidenceFold) open(ctx context.Context, now time.Time) ([]*dayCursor, e
 	return cursors, nil
 }
 
-// apply counts what is about the candidate. What the client got wrong says nothing of a version.
+// apply counts what is about the candidate. What the client got wrong says nothing of a version. A prediction
+// that was erased is unknown: the request counts, and no label can judge it.
 func (f *evidenceFold) apply(event domain.Event) {
 	switch e := event.(type) { //nolint:gochecksumtype // the inference log has no other events
 	case domain.InferenceMade:
 		if e.Version == f.in.Version && e.Outcome != outcomeBadRequest {
-			f.evidence.Answered(rowID(e.InferenceID, e.Row), scalarText(e.Prediction), rollout.Answer{
+			f.evidence.Answered(rowID(e.InferenceID, e.Row), scalarText(e.Prediction.Clear), rollout.Answer{
 				Errored: e.Outcome != outcomeOK, LatencyMS: e.InferenceTimeMS,
 			})
 		}

@@ -76,16 +76,16 @@ func (c *canary) infers(r request) domain.InferenceID {
 	id := domain.NewInferenceID("digits", "local", day, uuid.New())
 	made := domain.InferenceMade{
 		InferenceID: id, ModelID: "digits", Version: "2", Target: "local", InferenceTimeMS: r.took, Outcome: "ok", SampleRate: 1,
-		Prediction: json.RawMessage("7"),
+		Prediction: domain.InClear(json.RawMessage("7")),
 	}
 	if r.version != "" {
 		made.Version = r.version
 	}
 	if r.outcome != "" {
-		made.Outcome, made.Prediction = r.outcome, nil
+		made.Outcome, made.Prediction = r.outcome, domain.Content{}
 	}
 	if r.prediction != "" {
-		made.Prediction = json.RawMessage(r.prediction)
+		made.Prediction = domain.InClear(json.RawMessage(r.prediction))
 	}
 	c.handle(domain.RecordInferences{Inferences: []domain.InferenceMade{made}})
 	return id

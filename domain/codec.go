@@ -10,17 +10,14 @@ import (
 // know: it was written by a newer one.
 var ErrUnknownEvent = errors.New("unknown event")
 
-// schemaVersion is that of every event so far.
-const schemaVersion = 1
-
-// Encode gives the event's type, the version of its schema and its JSON.
+// Encode gives the event's type, the current version of its schema and its JSON.
 func Encode(e Event) (eventType string, version int, data []byte, err error) {
 	eventType = EventType(e)
 	data, err = marshal(e)
 	if err != nil {
 		return "", 0, nil, fmt.Errorf("encode %s: %w", eventType, err)
 	}
-	return eventType, schemaVersion, data, nil
+	return eventType, SchemaVersion(eventType), data, nil
 }
 
 // EventType is the name that is stored with the event. It is written out, so that renaming a struct
@@ -75,16 +72,20 @@ func EventType(e Event) string {
 	panic(fmt.Sprintf("domain: %T has no event type", e))
 }
 
-// Decode reads a stored event. Unknown fields are ignored; an unknown type or version is an
-// ErrUnknownEvent.
+// Decode reads a stored event of any version up to the current one. Unknown fields are ignored; an unknown
+// type or version is an ErrUnknownEvent.
 func Decode(eventType string, version int, data []byte) (Event, error) {
 	decode := decoder(eventType)
 	if decode == nil {
 		return nil, fmt.Errorf("event type %q: %w", eventType, ErrUnknownEvent)
 	}
-	if version != schemaVersion {
-		return nil, fmt.Errorf("%s of schema version %d, this program knows %d: %w",
-			eventType, version, schemaVersion, ErrUnknownEvent)
+	if current := SchemaVersion(eventType); version < 1 || version > current {
+		return nil, fmt.Errorf("%s of schema version %d, this program knows 1 to %d: %w",
+			eventType, version, current, ErrUnknownEvent)
+	}
+	data, err := upcast(eventType, version, data)
+	if err != nil {
+		return nil, err
 	}
 	event, err := decode(data)
 	if err != nil {

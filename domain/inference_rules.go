@@ -28,7 +28,10 @@ func (v *checks) inference(field string, e InferenceMade) {
 		"model_id and target must be those of the inference_id")
 	v.notNegative(field+".row", int64(e.Row))
 	v.version(field+".version", e.Version)
-	v.json(field+".prediction", e.Prediction)
+	v.captured(field+".input_features", e.InputFeatures)
+	v.content(field+".input_features.clear", e.InputFeatures.Clear)
+	v.captured(field+".prediction", e.Prediction)
+	v.json(field+".prediction.clear", e.Prediction.Clear)
 	v.finite(field+".inference_time_ms", e.InferenceTimeMS)
 	v.require(!(e.InferenceTimeMS < 0), field+".inference_time_ms", "must not be negative")
 	v.require(outcomeForm.MatchString(e.Outcome), field+".outcome", `must be "ok" or an error class, [a-z][a-z0-9_]{0,31}`)
@@ -37,15 +40,14 @@ func (v *checks) inference(field string, e InferenceMade) {
 	if e.Confidence != nil {
 		v.upTo(1, field+".confidence", *e.Confidence)
 	}
-	// Personal content waits for sealed fields; until then it must not get into the log in clear.
-	v.require(len(e.InputFeatures) == 0, field+".input_features", "is not available yet")
-	v.require(e.SubjectRef == "", field+".subject_ref", "is not available yet")
+	v.require(e.SubjectRef == "" || e.SubjectRef.Valid(), field+".subject_ref", "must match [A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,199}")
 }
 
 func (c RecordInferences) decide(Aggregates) ([]Event, error) { //nolint:unparam // every command may refuse
 	events := make([]Event, 0, len(c.Inferences))
 	for _, inference := range c.Inferences {
-		inference.Prediction = canonical(inference.Prediction)
+		inference.InputFeatures.Clear = canonical(inference.InputFeatures.Clear)
+		inference.Prediction.Clear = canonical(inference.Prediction.Clear)
 		events = append(events, inference)
 	}
 	return events, nil

@@ -38,6 +38,17 @@ func (v *checks) scalar(field string, raw json.RawMessage) {
 	}
 }
 
+// content checks JSON that is stored sealed only: jsonb never gets to see it, so a NUL or a number beyond
+// floating point in it does no harm. A client sends it, and must not be able to keep a batch out of the log.
+func (v *checks) content(field string, raw json.RawMessage) {
+	switch {
+	case len(raw) > MaxContent:
+		v.refuse(field, fmt.Sprintf("must have at most %d bytes", MaxContent))
+	case len(raw) > 0 && !json.Valid(raw):
+		v.refuse(field, "must be JSON")
+	}
+}
+
 // json checks free JSON and returns its value, or nil when it is absent, null or refused.
 func (v *checks) json(field string, raw json.RawMessage) any {
 	if len(raw) == 0 {

@@ -138,7 +138,7 @@ func parseEvent(t *testing.T, line string) (domain.StreamID, domain.Event) {
 	setFields(t, name, fields, object)
 	text, err := json.Marshal(object)
 	require.NoError(t, err)
-	event, err := domain.Decode(name, 1, text)
+	event, err := domain.Decode(name, domain.SchemaVersion(name), text)
 	require.NoError(t, err, line)
 	job, _ := object["training_job_id"].(string)
 	rollout, _ := object["rollout_id"].(string)

@@ -85,7 +85,6 @@ func TestNumbersThatAreNoneAreRefused(t *testing.T) {
 			metrics := map[string]float64{"loss": number}
 			job, rollout, digest := domain.JobID(full('j', "1")), domain.RolloutID(full('r', "1")), domain.Digest(full('a', "1"))
 			inference := inferenceExamples()[0].(domain.InferenceMade)
-			inference.InputFeatures, inference.SubjectRef = nil, ""
 			inference.InferenceTimeMS, inference.SampleRate, inference.Confidence = number, number, &number
 			assessed := domain.MetricAssessment{
 				Metric: "accuracy", Op: ">=", Threshold: number, Quantile: number, Test: "sprt", Estimate: &number,

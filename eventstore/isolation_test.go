@@ -181,7 +181,7 @@ func TestEveryTenantTableIsGuarded(t *testing.T) {
 	admin := pgtest.Pool(t, db.AdminURL)
 	require.Empty(t, names(t, admin, `
 		select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		 where n.nspname in ('lifecycle', 'inference', 'phantom') and c.relkind in ('r', 'p')
+		 where n.nspname in ('lifecycle', 'inference', 'phantom', 'keyring') and c.relkind in ('r', 'p')
 		   and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped)
 		   and not (c.relrowsecurity and c.relforcerowsecurity)`), "tables without forced row-level security")
 	require.Empty(t, names(t, admin, `
@@ -196,7 +196,7 @@ func TestEveryTenantTableIsGuarded(t *testing.T) {
 		   and 'plan_cache_mode=force_generic_plan' = any (p.proconfig)
 		   and p.proacl is not null and not exists (select from aclexplode(p.proacl) a where a.grantee = 0))`),
 		"functions that are not pinned, or that everybody may call")
-	wide := names(t, admin, `select r.rolname from pg_roles r where r.rolname in ('phantom_append', 'phantom_feed', 'phantom_search', 'phantom_prune')
+	wide := names(t, admin, `select r.rolname from pg_roles r where r.rolname in ('phantom_append', 'phantom_feed', 'phantom_search', 'phantom_prune', 'phantom_keyring')
 		and pg_has_role($1, r.oid, 'usage')`, login(t, db.OwnerURL))
 	require.Empty(t, wide, "the owner stays a member of no role that sees every tenant")
 }
@@ -219,7 +219,7 @@ func TestCheckRole(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrRole)
 	require.ErrorContains(t, err, "GRANT phantom_serving TO phantom")
 	require.ErrorIs(t, eventstore.CheckRole(t.Context(), pgtest.Pool(t, db.OwnerURL)), eventstore.ErrRole)
-	for _, role := range []string{"phantom_append", "phantom_feed", "phantom_search", "phantom_prune"} {
+	for _, role := range []string{"phantom_append", "phantom_feed", "phantom_search", "phantom_prune", "phantom_keyring"} {
 		err = eventstore.CheckRole(t.Context(), assuming(t, db, role))
 		require.ErrorIs(t, err, eventstore.ErrRole)
 		require.ErrorContains(t, err, "see every tenant")

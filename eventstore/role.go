@@ -10,7 +10,7 @@ import (
 )
 
 // schemaStep is the migration that this package needs at least.
-const schemaStep = 18
+const schemaStep = 19
 
 // ErrRole says that a login would see more than its tenant, or may not serve at all.
 var ErrRole = errors.New("the login may not serve")
@@ -47,7 +47,7 @@ func checkLogin(ctx context.Context, pool *pgxpool.Pool) error {
 	const query = `select r.rolname, r.rolsuper, r.rolbypassrls,
 		exists (select from pg_roles s where s.rolname = 'phantom_serving'),
 		exists (select from pg_roles s where s.rolname = 'phantom_serving' and pg_has_role(r.oid, s.oid, 'usage')),
-		array(select s.rolname::text from pg_roles s where s.rolname in ('phantom_append', 'phantom_feed', 'phantom_search', 'phantom_prune')
+		array(select s.rolname::text from pg_roles s where s.rolname in ('phantom_append', 'phantom_feed', 'phantom_search', 'phantom_prune', 'phantom_keyring')
 			and pg_has_role(r.oid, s.oid, 'member') order by 1)
 		from pg_roles r where r.rolname = current_user`
 	var (

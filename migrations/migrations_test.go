@@ -17,12 +17,12 @@ func left(t *testing.T, db *pgtest.Database) []string {
 	t.Helper()
 	rows, err := pgtest.Pool(t, db.OwnerURL).Query(t.Context(), `
 		select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		 where n.nspname in ('lifecycle', 'inference', 'phantom') and c.relname <> 'schema_version'
+		 where n.nspname in ('lifecycle', 'inference', 'phantom', 'keyring') and c.relname <> 'schema_version'
 		union all
 		select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-		 where n.nspname in ('lifecycle', 'inference', 'phantom')
+		 where n.nspname in ('lifecycle', 'inference', 'phantom', 'keyring')
 		union all
-		select nspname from pg_namespace where nspname in ('lifecycle', 'inference')`)
+		select nspname from pg_namespace where nspname in ('lifecycle', 'inference', 'keyring')`)
 	require.NoError(t, err)
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)

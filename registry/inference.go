@@ -26,6 +26,9 @@ func (r *Registry) observe(ctx context.Context, tenant domain.Tenant, cmd domain
 	if err != nil {
 		return domain.Result{}, err
 	}
+	if err := r.seal(ctx, tenant, decided); err != nil {
+		return domain.Result{}, err
+	}
 	events, err := encode(decided, meta)
 	if err != nil {
 		return domain.Result{}, err

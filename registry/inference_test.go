@@ -19,7 +19,7 @@ func inferences(n int) domain.RecordInferences {
 	var cmd domain.RecordInferences
 	for row := range n {
 		cmd.Inferences = append(cmd.Inferences, domain.InferenceMade{
-			InferenceID: id, Row: row, ModelID: "digits", Version: "1", Target: "local", Prediction: json.RawMessage(`"7"`),
+			InferenceID: id, Row: row, ModelID: "digits", Version: "1", Target: "local", Prediction: domain.InClear(json.RawMessage(`"7"`)),
 			InferenceTimeMS: 1.5, Outcome: "ok", SampleRate: 1,
 		})
 	}

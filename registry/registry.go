@@ -48,6 +48,7 @@ type Registry struct {
 	store        Store
 	fingerprints map[domain.AggregateType]string // of the snapshots that this program can read
 	snapshots    *Snapshots                      // or nil
+	sealer       Sealer                          // nil: nothing private gets into the log
 }
 
 // New makes a registry on a store. It reads snapshots; see WithSnapshots for who writes them.

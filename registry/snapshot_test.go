@@ -183,7 +183,7 @@ func TestBatchesAreSplitByBytes(t *testing.T) {
 			world := &meddled{Store: open(t), before: func(int64) {}}
 			d, cmd := at(world), inferences(40)
 			for i := range cmd.Inferences {
-				cmd.Inferences[i].Prediction = json.RawMessage(`"` + strings.Repeat("7", 250<<10) + `"`)
+				cmd.Inferences[i].Prediction = domain.InClear(json.RawMessage(`"` + strings.Repeat("7", 250<<10) + `"`))
 			}
 			require.EqualValues(t, 40, d.do(t, cmd, domain.Meta{}).Revision)
 			require.EqualValues(t, 3, world.appends.Load(), "some 10 MiB in batches of 4 MiB")

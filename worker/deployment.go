@@ -28,7 +28,7 @@ func (p *parts) registerDeployment(w worker.Worker) error {
 		return err
 	}
 	routes := gatewayRoutes{p.store, p.followers}
-	observed := inferenceLog{p.store}
+	observed := inferenceLog{p.store, p.registry}
 	w.RegisterActivity(&activities.Deployment{
 		Models: p.registry, Targets: targets, Bundles: p.artifacts, Log: observed, Routes: routes,
 	})
@@ -104,8 +104,12 @@ func (r gatewayRoutes) Lagging(ctx context.Context, tenant domain.Tenant, positi
 	return r.followers.Lagging(ctx, string(tenant), gateway.Group, position)
 }
 
-// inferenceLog reads decoded events of the inference log.
-type inferenceLog struct{ store *eventstore.Store }
+// inferenceLog reads decoded events of the inference log, with what was sealed in clear: a canary is
+// measured on what people were told, too.
+type inferenceLog struct {
+	store    *eventstore.Store
+	registry *registry.Registry
+}
 
 // Head implements activities.InferenceLog.
 func (l inferenceLog) Head(ctx context.Context, tenant domain.Tenant) (int64, error) {
@@ -125,7 +129,7 @@ func (l inferenceLog) Events(ctx context.Context, tenant domain.Tenant, stream d
 			return nil, err
 		}
 	}
-	return recorded, nil
+	return recorded, l.registry.Open(ctx, tenant, recorded)
 }
 
 // sagas ends running workflows.

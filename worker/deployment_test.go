@@ -65,12 +65,12 @@ func TestInferenceLogIsReadByRevision(t *testing.T) {
 	t.Parallel()
 	store := eventstore.New(pgtest.New(t).Pool(t))
 	handler := registry.New(store)
-	log := inferenceLog{store}
+	log := inferenceLog{store, handler}
 	day := time.Now().UTC().Format(time.DateOnly)
 	for i := range 3 {
 		_, err := handler.Handle(t.Context(), "default", domain.RecordInferences{Inferences: []domain.InferenceMade{{
 			InferenceID: domain.NewInferenceID("digits", "local", day, uuid.New()), ModelID: "digits", Version: "1", Target: "local",
-			Outcome: "ok", SampleRate: 1, Prediction: json.RawMessage(strconv.Itoa(i)),
+			Outcome: "ok", SampleRate: 1, Prediction: domain.InClear(json.RawMessage(strconv.Itoa(i))),
 		}}}, domain.Meta{Actor: domain.Actor{Subject: "gateway", Auth: domain.AuthLocal}})
 		require.NoError(t, err)
 	}
@@ -78,7 +78,7 @@ func TestInferenceLogIsReadByRevision(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, events, 1)
 	require.Equal(t, int64(2), events[0].Revision)
-	require.JSONEq(t, "1", string(events[0].Event.(domain.InferenceMade).Prediction))
+	require.JSONEq(t, "1", string(events[0].Event.(domain.InferenceMade).Prediction.Clear))
 	none, err := log.Events(t.Context(), "default", domain.InferenceStream("digits", "local", "2001-01-01"), 1, 10)
 	require.NoError(t, err)
 	require.Empty(t, none)

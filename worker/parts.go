@@ -19,6 +19,7 @@ import (
 	"phantom/projection"
 	"phantom/readmodel"
 	"phantom/registry"
+	"phantom/sealing"
 )
 
 // parts are what the roles of one process share. None of them needs a server to be there when it is
@@ -38,6 +39,7 @@ type parts struct {
 	reader    *readmodel.Reader
 	followers *projection.Followers
 	artifacts *artifact.Store
+	wrapper   *sealing.Wrapper // of the data keys
 	tails     map[eventstore.Log]*eventstore.Tail
 	runner    *projection.Runner
 	temporal  client.Client
@@ -67,6 +69,9 @@ func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, 
 	if p.artifacts, err = artifact.Open(ctx, cfg.ArtifactsURL); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	if p.wrapper, err = sealing.OpenWrapper(ctx, cfg.KeysURL); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	options, err := temporalenv.FromEnvironment(cfg)
 	if err != nil {
 		return nil, errors.Join(err, p.close())
@@ -86,7 +91,7 @@ func (p *parts) derive() error {
 	p.snapshots = registry.NewSnapshots(p.store, registry.DefaultSnapshotPolicy(), func(err error) {
 		p.log.Warn("a snapshot was not written; streams load without it", zap.Error(err))
 	})
-	p.registry = registry.New(p.store).WithSnapshots(p.snapshots)
+	p.registry = registry.NewSealing(p.store, sealing.New(p.pool, p.wrapper, sealing.Params{})).WithSnapshots(p.snapshots)
 	p.reader = readmodel.NewReader(p.pool)
 	p.followers = projection.NewFollowers(p.pool, 0)
 	p.tails = map[eventstore.Log]*eventstore.Tail{
@@ -111,6 +116,9 @@ func (p *parts) close() error {
 	}
 	if p.artifacts != nil {
 		err = p.artifacts.Close()
+	}
+	if p.wrapper != nil {
+		err = errors.Join(err, p.wrapper.Close())
 	}
 	for _, pool := range []*pgxpool.Pool{p.loopPool, p.pool} {
 		if pool != nil {

@@ -105,12 +105,12 @@ func (w *town) sends(version domain.Version, requests, failed, wrong int) {
 		id := domain.NewInferenceID("digits", "local", day, uuid.New())
 		one := domain.InferenceMade{
 			InferenceID: id, ModelID: "digits", Version: version, Target: "local", InferenceTimeMS: 2, Outcome: "ok",
-			SampleRate: 1, Prediction: json.RawMessage("7"),
+			SampleRate: 1, Prediction: domain.InClear(json.RawMessage("7")),
 		}
 		label := `"7"`
 		switch {
 		case i >= requests-failed:
-			one.Outcome, one.Prediction = "internal", nil
+			one.Outcome, one.Prediction = "internal", domain.Content{}
 		case i >= requests-failed-wrong:
 			label = `"1"`
 		}

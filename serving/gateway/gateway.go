@@ -103,6 +103,8 @@ type Params struct {
 	BatchWait     time.Duration // how long a row waits for others; default 20 ms
 	QueueRows     int           // rows of all tenants that wait for the log; default 131,072
 	TenantRows    int           // of one tenant; default 16,384
+	QueueBytes    int           // captured inputs of all tenants that wait for the log; default 64 MiB
+	TenantBytes   int           // of one tenant; default 16 MiB
 	RecordTimeout time.Duration // of one try to log; default 5 s
 }
 
@@ -117,6 +119,8 @@ func (p *Params) fill() {
 	fallback(&p.BatchWait, 20*time.Millisecond)
 	fallback(&p.QueueRows, 131_072)
 	fallback(&p.TenantRows, 16_384)
+	fallback(&p.QueueBytes, 64<<20)
+	fallback(&p.TenantBytes, 16<<20)
 	fallback(&p.RecordTimeout, 5*time.Second)
 	if p.Log == nil {
 		p.Log = zap.NewNop()

@@ -38,11 +38,15 @@ type inference struct {
 	response *oip.InferResponse // when the outcome is ok
 	refused  *oip.StatusError   // when it is bad_request: what the version said
 	sampled  bool
+	subject  domain.SubjectRef // whom the request is about, if it says so
+	inputs   []oip.Tensor      // where they are captured
 }
 
 func (g *Gateway) postInfer(w http.ResponseWriter, r *http.Request, c *call) error {
-	if r.Header.Get(headerSubject) != "" {
-		return oip.Errorf(http.StatusUnprocessableEntity, "%s is not available yet: there are no sealed fields", headerSubject)
+	subject := domain.SubjectRef(r.Header.Get(headerSubject))
+	if subject != "" && !subject.Valid() { // its value stays out of the answer
+		return oip.Errorf(http.StatusUnprocessableEntity,
+			"%s must be a reference of 1 to 200 letters, digits and . _ : @ / + = -, beginning with a letter or a digit", headerSubject)
 	}
 	body, err := oip.ReadBody(w, r, g.params.MaxBody)
 	if err != nil {
@@ -63,6 +67,7 @@ func (g *Gateway) postInfer(w http.ResponseWriter, r *http.Request, c *call) err
 		}
 	}
 	made := g.ask(r.Context(), c, body, max(1, int(rows)))
+	made.subject, made.inputs = subject, request.Inputs
 	w.Header().Set(headerInferenceID, string(made.id))
 	failure := made.failure()
 	if failure == nil && request.ID != "" {

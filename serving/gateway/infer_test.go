@@ -46,7 +46,7 @@ func TestEachRowIsLoggedWithItsPrediction(t *testing.T) {
 		require.Equal(t, row, made.Row)
 		require.Equal(t, domain.Version("1"), made.Version)
 		require.Equal(t, "ok", made.Outcome)
-		require.JSONEq(t, fmt.Sprintf("%q", labels[row]), string(made.Prediction))
+		require.JSONEq(t, fmt.Sprintf("%q", labels[row]), string(made.Prediction.Clear))
 		require.InDelta(t, confidences[row], *made.Confidence, 1e-6)
 		require.Positive(t, made.InferenceTimeMS)
 		require.InDelta(t, 1, made.SampleRate, 0)
@@ -64,7 +64,7 @@ func TestARegressionsNumberIsItsPrediction(t *testing.T) {
 	require.NoError(t, err)
 	for row, made := range h.logged(t, 2) {
 		var got float32
-		require.NoError(t, json.Unmarshal(made.Prediction, &got))
+		require.NoError(t, json.Unmarshal(made.Prediction.Clear, &got))
 		require.InDelta(t, want[row], got, 0)
 		require.Nil(t, made.Confidence)
 	}
@@ -77,7 +77,7 @@ func TestAChoiceOfOutputsDoesNotTakeThePredictionFromTheLog(t *testing.T) {
 	body := `{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}],"outputs":[{"name":%q}]}`
 	response := servingtest.Response(t, h.infer(t, "insects", fmt.Appendf(nil, body, oip.Probabilities)))
 	require.Len(t, response.Outputs, 1)
-	require.NotEmpty(t, h.logged(t, 1)[0].Prediction)
+	require.NotEmpty(t, h.logged(t, 1)[0].Prediction.Clear)
 	require.Equal(t, http.StatusBadRequest, h.infer(t, "insects", fmt.Appendf(nil, body, "nothing")).Status)
 }
 
@@ -107,13 +107,14 @@ func TestANamedVersionAnswersWhereItIsRouted(t *testing.T) {
 	require.Len(t, meta.Inputs, 1)
 }
 
-func TestWhatIsNotAvailableYetIsRefused(t *testing.T) {
+func TestWhatNoVersionIsAskedForIsRefused(t *testing.T) {
 	t.Parallel()
 	h := build(t, newWorld(), local(t, "mlp", []domain.Version{"1"}), func(p *gateway.Params) { p.MaxRows, p.MaxBody = 4, 2000 })
 	h.deploy(t, "insects", "1", "")
-	subject := h.infer(t, "insects", rows(t, "", 1), "Phantom-Subject", "patient-7")
+	subject := h.infer(t, "insects", rows(t, "", 1), "Phantom-Subject", "Ann Smith")
 	require.Equal(t, http.StatusUnprocessableEntity, subject.Status)
 	require.Contains(t, refusal(t, subject), "Phantom-Subject")
+	require.NotContains(t, refusal(t, subject), "Smith")
 	require.Equal(t, http.StatusRequestEntityTooLarge, h.infer(t, "insects", rows(t, "", 5)).Status)
 	require.Equal(t, http.StatusRequestEntityTooLarge, h.infer(t, "insects", []byte(`{"x":"`+strings.Repeat("y", 2000)+`"}`)).Status)
 	require.Equal(t, http.StatusBadRequest, h.infer(t, "insects", []byte(`{`)).Status)

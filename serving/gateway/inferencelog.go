@@ -19,6 +19,8 @@ const (
 	retryMost  = 2 * time.Second
 	// batchSpan bounds the age difference within a batch, because all its events get the time of the first.
 	batchSpan = time.Second
+	// batchBytes bounds the captured inputs of a batch, which is one append; a batch has one row at least.
+	batchBytes = 4 << 20
 )
 
 // entry is a row that waits for the log.
@@ -28,9 +30,12 @@ type entry struct {
 	at     time.Time
 }
 
+func (e entry) bytes() int { return len(e.made.InputFeatures.Clear) }
+
 // inferenceLog takes rows to the Recorder behind the answers. Each tenant has a lane of its own, so that
 // one whose log stalls delays and drops nobody else's rows. The queue is bounded in rows; what does not
-// fit is dropped and counted.
+// fit is dropped and counted. It is bounded in the bytes of captured inputs too: rows whose inputs do not fit are logged
+// without them, so that what is large never costs a measurement.
 type inferenceLog struct {
 	params  Params
 	counts  *counters
@@ -42,6 +47,7 @@ type inferenceLog struct {
 	closing chan struct{}
 	lanes   map[domain.Tenant]*lane
 	waiting int // rows of all lanes, those under way included
+	bytes   int // of their captured inputs
 	lost    int // rows dropped by close
 	running sync.WaitGroup
 }
@@ -50,6 +56,7 @@ type lane struct {
 	tenant  domain.Tenant
 	rows    []entry // first come first
 	waiting int     // rows and those under way
+	bytes   int     // of their captured inputs
 	full    chan struct{}
 }
 
@@ -81,7 +88,13 @@ func (l *inferenceLog) add(tenant domain.Tenant, rows []domain.InferenceMade, at
 		l.running.Go(func() { l.drain(one) })
 	}
 	for _, row := range rows {
-		one.rows = append(one.rows, entry{row, stream, at})
+		waits := entry{row, stream, at}
+		if size := waits.bytes(); l.bytes+size > l.params.QueueBytes || one.bytes+size > l.params.TenantBytes {
+			waits.made.InputFeatures = domain.Content{Omitted: domain.OmittedBusy}
+		}
+		one.bytes += waits.bytes()
+		l.bytes += waits.bytes()
+		one.rows = append(one.rows, waits)
 	}
 	one.waiting += len(rows)
 	l.waiting += len(rows)
@@ -107,6 +120,10 @@ func (l *inferenceLog) drain(one *lane) {
 		l.mu.Lock()
 		one.waiting -= len(batch)
 		l.waiting -= len(batch)
+		for _, done := range batch {
+			one.bytes -= done.bytes()
+			l.bytes -= done.bytes()
+		}
 		if fate == fateDropped {
 			l.lost += len(batch)
 		}
@@ -137,10 +154,13 @@ func (l *inferenceLog) next(one *lane) []entry {
 	}
 	first := one.rows[0]
 	var batch []entry
+	bytes := 0
 	one.rows = slices.DeleteFunc(one.rows, func(e entry) bool {
-		taken := len(batch) < l.params.BatchRows && e.stream == first.stream && e.at.Sub(first.at).Abs() < batchSpan
+		taken := len(batch) < l.params.BatchRows && e.stream == first.stream && e.at.Sub(first.at).Abs() < batchSpan &&
+			(len(batch) == 0 || bytes+e.bytes() <= batchBytes)
 		if taken {
 			batch = append(batch, e)
+			bytes += e.bytes()
 		}
 		return taken
 	})

@@ -199,6 +199,7 @@ func TestParseSettings(t *testing.T) {
 		`{"logging":"durable"}`:    {Logging: gateway.LogDurable, Sample: 1, Capture: gateway.CapturePrediction},
 		`{"logging":"sample:0.1"}`: {Logging: gateway.LogSample, Sample: 0.1, Capture: gateway.CapturePrediction},
 		`{"capture":"metadata"}`:   {Logging: gateway.LogAsync, Sample: 1, Capture: gateway.CaptureMetadata},
+		`{"capture":"full"}`:       {Logging: gateway.LogAsync, Sample: 1, Capture: gateway.CaptureFull},
 	} {
 		got, err := gateway.ParseSettings([]byte(config))
 		require.NoError(t, err, config)
@@ -213,7 +214,6 @@ func TestParseSettings(t *testing.T) {
 		`{"logging":"sample:1.1"}`: "deployment_config.logging",
 		`{"logging":"sample:NaN"}`: "deployment_config.logging",
 		`{"logging":"off:1"}`:      "deployment_config.logging",
-		`{"capture":"full"}`:       "deployment_config.capture",
 		`{"capture":"all"}`:        "deployment_config.capture",
 	} {
 		_, err := gateway.ParseSettings([]byte(config))

@@ -41,16 +41,21 @@ func (i *inference) events() []domain.InferenceMade {
 		events[row] = domain.InferenceMade{
 			InferenceID: i.id, Row: row, ModelID: i.route.Model, Version: i.version, Target: i.route.Target,
 			InferenceTimeMS: float64(i.took.Microseconds()) / 1000, Outcome: i.outcome,
-			SampleRate: i.route.settings.Sample, RequestedBy: i.actor.Subject,
+			SampleRate: i.route.settings.Sample, RequestedBy: i.actor.Subject, SubjectRef: i.subject,
 		}
 	}
-	if i.outcome != outcomeOK || i.route.settings.Capture != CapturePrediction {
+	if i.route.settings.Capture == CaptureFull && i.outcome != outcomeBadRequest {
+		for row, inputs := range inputsByRow(i.inputs, i.rows) {
+			events[row].InputFeatures = inputs
+		}
+	}
+	if i.outcome != outcomeOK || i.route.settings.Capture == CaptureMetadata {
 		return events
 	}
 	predictions, confidences := predict(i.response, i.rows)
 	for row := range events {
 		if row < len(predictions) {
-			events[row].Prediction = predictions[row]
+			events[row].Prediction = domain.InClear(predictions[row])
 		}
 		if row < len(confidences) {
 			events[row].Confidence = widened(confidences[row])

@@ -24,11 +24,12 @@ const (
 // Capture is what is logged of an inference.
 type Capture string
 
-// The captures available yet. Full needs sealed fields.
+// The captures. Inputs are private always, a prediction when the request names a subject: what is private
+// is sealed before it enters the log.
 const (
 	CaptureMetadata   Capture = "metadata"
 	CapturePrediction Capture = "prediction"
-	captureFull       Capture = "full"
+	CaptureFull       Capture = "full" // the inputs too
 )
 
 // Settings is what a deployment_config says to the gateway: {"logging":"async","capture":"prediction"}.
@@ -75,15 +76,11 @@ func ParseSettings(config json.RawMessage) (Settings, error) {
 	}
 	switch given.Capture {
 	case "":
-	case CaptureMetadata, CapturePrediction:
+	case CaptureMetadata, CapturePrediction, CaptureFull:
 		settings.Capture = given.Capture
-	case captureFull:
-		return defaults(), &domain.InvalidInput{
-			Field: "deployment_config.capture", Reason: "full is not available yet; use metadata or prediction",
-		}
 	default:
 		return defaults(), &domain.InvalidInput{
-			Field: "deployment_config.capture", Reason: fmt.Sprintf("%q is not metadata or prediction", given.Capture),
+			Field: "deployment_config.capture", Reason: fmt.Sprintf("%q is not metadata, prediction or full", given.Capture),
 		}
 	}
 	return settings, nil

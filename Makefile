@@ -43,6 +43,17 @@ test: build ## Run every test on a private stack; ARGS='-run Name ./folder' narr
 	$(if $(RACE),,@echo "no C compiler is on PATH: the tests run without the race detector")
 	$(STACK) go test $(RACE) -shuffle=on $(or $(ARGS),-timeout 30m ./...)
 
+.PHONY: test-postgres18
+test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on the newest version, which is fetched once
+	bin/phantom-dev test --only-postgres --fetched-postgres -- go test -shuffle=on -timeout 10m \
+		./eventstore/... ./registry/... ./migrations/... ./projection/... ./readmodel/...
+
+.PHONY: oracle
+oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
+	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \
+		-oracle.duration=$(or $(DURATION),10m) -oracle.seed=$(or $(SEED),0) -oracle.report=$(CURDIR)/.phantom/oracle \
+		-oracle.distance=200ms -oracle.workers=16 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
+
 .PHONY: check
 check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests
 	@echo "check: all is well"

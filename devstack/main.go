@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -61,6 +60,14 @@ type program struct {
 // usage marks an error of whoever typed the command.
 type usage struct{ error }
 
+// commandEnded is the end of the command that was run for the user: it has said itself what is wrong, and its status is
+// this program's. What any other program ends with, initdb's error say, is told like every error.
+type commandEnded struct{ status int }
+
+func (e commandEnded) Error() string {
+	return fmt.Sprintf("the command ended with exit status %d", e.status)
+}
+
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "phantom-dev",
@@ -77,8 +84,8 @@ func (p *program) status(err error) int {
 	if err == nil {
 		return 0
 	}
-	if ended, ok := errors.AsType[*exec.ExitError](err); ok && ended.Exited() {
-		return ended.ExitCode()
+	if command, ok := errors.AsType[commandEnded](err); ok {
+		return command.status
 	}
 	fmt.Fprintln(p.errOut, "phantom-dev:", err)
 	if _, wrong := errors.AsType[usage](err); wrong {

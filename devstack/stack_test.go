@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -332,6 +334,51 @@ func TestTestRunsAreApartAndEndWithTheirCommand(t *testing.T) {
 	status, said = h.do("test", "--", "sh", "-c", `echo "again in $PHANTOM_TEST_STACK"`)
 	require.Zero(t, status, said)
 	require.Contains(t, said, "again in "+h.state()+"/test/stack.json")
+}
+
+func TestATestRunWithoutTemporalOnDataThatACrashSpares(t *testing.T) {
+	t.Parallel()
+	const settings = `select string_agg(name || '=' || setting, ' ' order by name) from pg_settings where name in ('fsync', 'full_page_writes')`
+	for flags, want := range map[string]string{
+		"--only-postgres":           "fsync=off full_page_writes=off",
+		"--only-postgres --durable": "fsync=on full_page_writes=on",
+	} {
+		t.Run(flags, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, elsewhere) // a Temporal that a stack without one does not ask for
+			args := append([]string{"test"}, strings.Fields(flags)...)
+			run, wait := h.start("ready", append(args, "--", "sh", "-c", "echo ready; sleep 600")...)
+			state, err := stack.ReadState(filepath.Join(h.state(), "test"))
+			require.NoError(t, err)
+			require.Len(t, state.Parts, 1)
+			require.Empty(t, state.Temporal.Address)
+			conn, err := pgx.Connect(t.Context(), state.Postgres.AdminURL)
+			require.NoError(t, err)
+			defer conn.Close(context.Background())
+			var got string
+			require.NoError(t, conn.QueryRow(t.Context(), settings).Scan(&got))
+			require.Equal(t, want, got)
+
+			require.NoError(t, run.Process.Signal(syscall.SIGTERM))
+			require.NotZero(t, wait())
+			require.NoDirExists(t, filepath.Join(h.state(), "test", "postgres"), "durable is what a crash spares, not the end of the run")
+		})
+	}
+}
+
+func TestTheFetchedPostgresIsTakenWhereAskedFor(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(cache), 0o755))
+	programs := filepath.Join(cache, "phantom", "postgresql-"+string(embeddedpostgres.V18), "bin")
+	require.NoError(t, os.MkdirAll(programs, 0o755))
+	for _, name := range []string{"postgres", "initdb"} { // as if they had been fetched
+		require.NoError(t, os.WriteFile(filepath.Join(programs, name), []byte("#!/bin/sh\necho fetched before\nexit 7\n"), 0o755))
+	}
+	h := newHouse(t, "XDG_CACHE_HOME="+cache, "HOME="+cache)
+	status, said := h.do("test", "--only-postgres", "--fetched-postgres", "--", "true")
+	require.Equal(t, 1, status)
+	require.Contains(t, said, "exit status 7\nfetched before", "and what went wrong is told")
 }
 
 func TestASessionUsesARunningStackOrItsOwn(t *testing.T) {

@@ -17,16 +17,22 @@ import (
 const maxTestStacks = 8
 
 func (p *program) test() *cobra.Command {
-	return &cobra.Command{
-		Use:   "test -- COMMAND…",
+	opts := stack.Options{Folder: p.folder, Self: p.self, Environ: p.environ, Out: p.errOut, Scratch: true}
+	cmd := &cobra.Command{
+		Use:   "test [flags] -- COMMAND…",
 		Short: "Run a command beside a stack of its own, which PHANTOM_TEST_STACK names, and stop that",
 		Args:  cobra.MinimumNArgs(1),
-		RunE:  func(cmd *cobra.Command, args []string) error { return p.runTest(cmd.Context(), args) },
+		RunE:  func(cmd *cobra.Command, args []string) error { return p.runTest(cmd.Context(), opts, args) },
 	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opts.OnlyPostgres, "only-postgres", false, "start no Temporal")
+	flags.BoolVar(&opts.Durable, "durable", false, "fsync and full_page_writes on, as in production")
+	flags.BoolVar(&opts.Fetched, "fetched-postgres", false, "the PostgreSQL that is fetched where there is none, though there is one")
+	return cmd
 }
 
-func (p *program) runTest(ctx context.Context, args []string) error {
-	s, state, err := p.testStack(ctx)
+func (p *program) runTest(ctx context.Context, opts stack.Options, args []string) error {
+	s, state, err := p.testStack(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -38,16 +44,19 @@ func (p *program) runTest(ctx context.Context, args []string) error {
 	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // Exec ends it with its whole group
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.folder, p.out, p.errOut
 	cmd.Env = append(stack.Scrub(p.environ), "PHANTOM_TEST_STACK="+filepath.Join(state, config.StackFile))
-	return s.Exec(ctx, cmd)
+	err = s.Exec(ctx, cmd)
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok && ended.Exited() {
+		return commandEnded{ended.ExitCode()}
+	}
+	return err
 }
 
 // testStack starts a stack in the first test folder that no other run uses.
-func (p *program) testStack(ctx context.Context) (*stack.Stack, string, error) {
+func (p *program) testStack(ctx context.Context, opts stack.Options) (*stack.Stack, string, error) {
 	var last error
 	for _, state := range p.testStates() {
-		s, err := stack.Up(ctx, stack.Options{
-			Folder: p.folder, State: state, Self: p.self, Environ: p.environ, Out: p.errOut, Scratch: true,
-		})
+		opts.State = state
+		s, err := stack.Up(ctx, opts)
 		if _, taken := errors.AsType[*stack.AlreadyRunning](err); !taken {
 			return s, state, err
 		}

@@ -29,7 +29,7 @@ type postgres struct {
 	data     string
 	as       account
 	port     int
-	scratch  bool
+	careless bool // a crash may cost the data
 	secrets  secrets
 }
 
@@ -54,7 +54,7 @@ func (s *Stack) planPostgres(ctx context.Context, port int) error {
 	if place.moved {
 		s.say("postgres keeps its data in %s, since user %s cannot reach %s", place.path, as.name, s.opts.State)
 	}
-	cluster := &postgres{programs: programs.folder, as: as, port: port, scratch: s.opts.Scratch, secrets: passwords}
+	cluster := &postgres{programs: programs.folder, as: as, port: port, careless: s.opts.careless(), secrets: passwords}
 	cluster.data = filepath.Join(place.path, strconv.Itoa(programs.major))
 	if err := cluster.create(ctx, place.path); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (c *postgres) command() *exec.Cmd {
 		"password_encryption=scram-sha-256",
 		"log_line_prefix=%m [%p] %u@%d ",
 	}
-	if c.scratch {
+	if c.careless {
 		settings = append(settings, "fsync=off", "full_page_writes=off")
 	}
 	cmd := exec.Command(filepath.Join(c.programs, "postgres"), "-D", c.data) //nolint:noctx // stopped by signal, in order
@@ -129,7 +129,7 @@ func (c *postgres) create(ctx context.Context, place string) error {
 	defer os.Remove(passwords)
 	cmd := exec.CommandContext(ctx, filepath.Join(c.programs, "initdb"), "-D", fresh, "--username", adminRole,
 		"--pwfile", passwords, "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale")
-	if c.scratch {
+	if c.careless {
 		cmd.Args = append(cmd.Args, "--no-sync")
 	}
 	c.as.apply(cmd, place)

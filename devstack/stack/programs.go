@@ -46,6 +46,9 @@ var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
 // findPostgres takes the newest complete local version, else fetches one.
 func (s *Stack) findPostgres(ctx context.Context) (postgresPrograms, error) {
+	if s.opts.Fetched {
+		return s.fetchPostgres(ctx)
+	}
 	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
 		return postgresPrograms{}, err

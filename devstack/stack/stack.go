@@ -24,8 +24,15 @@ type Options struct {
 	Self    string    // the phantom-dev program, for the guard where the kernel is none
 	Environ []string  // NAME=value lines of the user
 	Out     io.Writer // one line for each step of a start
-	Scratch bool      // for tests: free ports, and data that starts empty and is not made crash-safe
+	Scratch bool      // for tests: free ports, and data that starts empty, is not made crash-safe, and ends with the stack
+
+	Durable      bool // with Scratch: the data is made crash-safe all the same, as in production
+	OnlyPostgres bool // no Temporal
+	Fetched      bool // the PostgreSQL that Phantom fetches where a machine has none, on every machine
 }
+
+// careless says whether a crash may cost the data.
+func (o Options) careless() bool { return o.Scratch && !o.Durable }
 
 // Stack is a running stack of this process.
 type Stack struct {
@@ -141,7 +148,9 @@ func (s *Stack) plan(ctx context.Context) error {
 	} else if err := s.planPostgres(ctx, free.Postgres); err != nil {
 		return err
 	}
-	if address, ok := lookup("TEMPORAL_ADDRESS"); ok && address != "" {
+	if address, ok := lookup("TEMPORAL_ADDRESS"); s.opts.OnlyPostgres {
+		// Nobody asks for Temporal, not even for somebody else's.
+	} else if ok && address != "" {
 		namespace, _ := lookup("TEMPORAL_NAMESPACE")
 		s.told.Temporal = config.StackTemporal{Address: address, Namespace: orDefault(namespace)}
 	} else if err := s.planTemporal(ctx, free); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,13 @@ func (l *lab) done(r row) {
 	r.summarize()
 	l.report.Rows = append(l.report.Rows, r)
 	fmt.Fprintln(l.out, r.line())
+}
+
+// note adds a remark to the last row.
+func (l *lab) note(text string) {
+	last := &l.report.Rows[len(l.report.Rows)-1]
+	last.Note = strings.TrimPrefix(last.Note+"; "+text, "; ")
+	fmt.Fprintln(l.out, "#", text)
 }
 
 // sample is what one side did in a round.

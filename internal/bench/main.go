@@ -114,6 +114,12 @@ func groups() []group {
 		{"append", appendRows},
 		{"snapshot", snapshotRow},
 		{"batch", batchRows},
+		{"digest", digestRows},
+		{"handle", handleRow},
+		{"follow", followRow},
+		{"fairness", fairnessRows},
+		{"held", heldRow},
+		{"growth", growthRow},
 	}
 }
 

@@ -23,6 +23,7 @@ type world struct {
 	admin *pgxpool.Pool // a superuser in it
 	// serving is what a worker connects as; raw holds phantom_append and so inserts under the append functions' own policies.
 	serving, raw *pgxpool.Pool
+	reading      *pgxpool.Pool // a second one of serving, for followers
 	store        *eventstore.Store
 }
 
@@ -54,6 +55,9 @@ func newWorld(ctx context.Context, server config.StackPostgres, o options) (_ *w
 		return nil, err
 	}
 	if w.raw, err = w.connect(ctx, server.ServingURL, url.UserPassword(w.name, password), o.pool); err != nil {
+		return nil, err
+	}
+	if w.reading, err = w.connect(ctx, server.ServingURL, nil, 2*followers); err != nil {
 		return nil, err
 	}
 	w.store = eventstore.New(w.serving)
@@ -127,7 +131,7 @@ func (w *world) settle(ctx context.Context) error {
 }
 
 func (w *world) close(ctx context.Context) error {
-	for _, pool := range []*pgxpool.Pool{w.admin, w.serving, w.raw} {
+	for _, pool := range []*pgxpool.Pool{w.admin, w.serving, w.raw, w.reading} {
 		if pool != nil {
 			pool.Close()
 		}

@@ -54,6 +54,11 @@ oracle: ## The event store under random faults for DURATION=10m: the report is i
 		-oracle.duration=$(or $(DURATION),10m) -oracle.seed=$(or $(SEED),0) -oracle.report=$(CURDIR)/.phantom/oracle \
 		-oracle.distance=300ms -oracle.workers=24 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
 
+.PHONY: bench
+bench: bin/phantom-dev ## The event store beside raw SQL, with fsync on; ARGS='-rows append -round 3s -rounds 5 -json FILE -doc docs/performance.md'
+	@go build -o bin/bench ./internal/bench
+	bin/phantom-dev test --only-postgres --durable -- bin/bench $(ARGS)
+
 .PHONY: check
 check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests
 	@echo "check: all is well"

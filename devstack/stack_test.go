@@ -267,8 +267,8 @@ func TestPostgresRunsAsNobodyOfRoots(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // Another user has another start.lock, so it would choose a port that a start beside it has chosen too.
 func TestAStackOfAnOrdinaryUser(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t, elsewhere)
 	if os.Geteuid() == 0 { // become nobody, with a program that nobody can reach
 		const nobody = 65534

@@ -36,7 +36,7 @@ func TestTheCommandIsReadLast(t *testing.T) {
 		answered <- answer{fetched, known, err}
 	}()
 	waits(t, admin)
-	_, err = first.Exec(t.Context(), `select lifecycle.append_one('acme', 'Thing', 's', 0, 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 'c', 'hash', '{}')`)
+	_, err = first.Exec(t.Context(), `select lifecycle.append_one(0, 'acme', 'Thing', 's', 0, 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 'c', 'hash', '{}')`)
 	require.NoError(t, err)
 	require.NoError(t, first.Commit(t.Context()))
 	got := <-answered

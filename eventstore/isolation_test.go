@@ -3,6 +3,7 @@ package eventstore_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -28,8 +29,11 @@ func fill(t *testing.T, store *eventstore.Store, tenant string, n int) []eventst
 	events := eventstoretest.Batch(n)
 	for _, log := range []eventstore.Log{eventstore.Lifecycle, eventstore.Inference} {
 		command := &eventstore.CommandRecord{ID: tenant + "/" + string(log), RequestHash: []byte("hash")}
-		_, err := store.Append(t.Context(), tenant, log, []eventstore.Append{{Stream: stream("s"), Events: events}}, command)
-		require.NoError(t, err)
+		for batch := range slices.Chunk(events, eventstore.MaxBatchEvents) {
+			_, err := store.Append(t.Context(), tenant, log, []eventstore.Append{{Stream: stream("s"), Events: batch}}, command)
+			require.NoError(t, err)
+			command = nil
+		}
 	}
 	return events
 }

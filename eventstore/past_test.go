@@ -20,7 +20,7 @@ func underWay(t *testing.T, db *pgtest.Database, tenant string) pgx.Tx {
 	tx, err := pgtest.Pool(t, db.AdminURL).Begin(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
-	_, err = tx.Exec(t.Context(), `select lifecycle.append_one($1, 'Thing', 's', 0, 9, array[gen_random_uuid()], array['T'], array[1],
+	_, err = tx.Exec(t.Context(), `select lifecycle.append_one(0, $1, 'Thing', 's', 0, 9, array[gen_random_uuid()], array['T'], array[1],
 		array['{}'], array['{}'], array[now()], array[null::text], array[null::text], array[sha256('x')], null, null, null)`, tenant)
 	require.NoError(t, err)
 	return tx

@@ -95,9 +95,10 @@ func newErasureHouse(t *testing.T) *erasureHouse {
 	h.registry = registry.NewSealing(h.store, sealing.New(pool, wrapper, sealing.Params{Lifetime: -1}))
 	target := httptest.NewServer(http.HandlerFunc(repeat))
 	t.Cleanup(target.Close)
+	tail := eventstore.NewTail(h.store, eventstore.Lifecycle)
 	g, err := gateway.New(gateway.Params{
 		Name: "erasure", RouteFile: filepath.Join(h.state, "gateway", "routes.json"),
-		Targets: map[domain.Target]string{"local": target.URL}, Feed: routeFeed{h.store, eventstore.NewTail(h.store, eventstore.Lifecycle)},
+		Targets: map[domain.Target]string{"local": target.URL}, Feed: routeFeed{h.store, tail},
 		Identify: func(*http.Request) (domain.Tenant, domain.Actor, error) {
 			return domain.DefaultTenant, domain.Actor{Subject: "tester", Auth: domain.AuthLocal}, nil
 		},
@@ -107,12 +108,14 @@ func newErasureHouse(t *testing.T) *erasureHouse {
 	front := httptest.NewServer(g.Handler())
 	h.url = front.URL
 	ctx, cancel := context.WithCancel(t.Context())
-	followed := make(chan error, 1)
+	followed, tailed := make(chan error, 1), make(chan error, 1)
+	go func() { tailed <- tail.Run(ctx) }()
 	go func() { followed <- g.Follow(ctx) }()
 	t.Cleanup(func() {
 		front.Close()
 		cancel()
 		require.NoError(t, <-followed)
+		require.ErrorIs(t, <-tailed, context.Canceled)
 		require.NoError(t, g.Close(context.WithoutCancel(t.Context())))
 	})
 	for _, model := range []domain.ModelID{"patients", "visitors"} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func withoutLinks(text string) (string, error) {
 	before, rest, found := strings.Cut(text, begins)
 	_, after, closed := strings.Cut(rest, ends)
 	if !found || !closed {
-		return "", fmt.Errorf("append_one does not hash its link where it did")
+		return "", errors.New("append_one does not hash its link where it did")
 	}
 	text = before + ends + after
 	for _, change := range [][2]string{

@@ -246,6 +246,7 @@ func TestTheGatewayIsTheFlagsTheEnvironmentsOrTheStacks(t *testing.T) {
 	}
 	t.Run("stack", func(t *testing.T) {
 		t.Parallel()
+		s := newServer(t).says(key, http.StatusOK, "infer.json") // the others look at the last request of theirs
 		run := command{in: request, files: map[string]string{".phantom/stack.json": `{"phantom":{"gateway_url":"` + s.url + `"}}`}}
 		require.Equal(t, 0, run.run(t.Context(), t, s.url, "infer", "digits", "-f", "-").status)
 	})

@@ -81,6 +81,9 @@ func (b *combiner) do(ctx context.Context, tenant string, encode func() *call) (
 		return c.result, c.err
 	case <-ctx.Done():
 		b.withdraw(l, c)
+		if c.ended() {
+			return c.result, c.err
+		}
 		return nil, ctx.Err()
 	}
 }

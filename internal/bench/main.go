@@ -115,6 +115,7 @@ func groups() []group {
 		{"snapshot", snapshotRow},
 		{"batch", batchRows},
 		{"digest", digestRows},
+		{"load", loadRow},
 		{"handle", handleRow},
 		{"follow", followRow},
 		{"fairness", fairnessRows},

@@ -23,7 +23,7 @@ create table {{ $log }}.events (
   constraint events_event_id_key unique (tenant_id, event_id),
   constraint events_numbers_check check (position > 0 and aggregate_version > 0 and event_version > 0),
   constraint events_digest_check check (octet_length(digest) = 32)
-) partition by hash (tenant_id);
+);
 
 -- Lists of one type in a range of time.
 create index events_type_idx on {{ $log }}.events (tenant_id, event_type, occurred_at);
@@ -32,11 +32,6 @@ create index events_correlation_idx on {{ $log }}.events (tenant_id, correlation
 
 {{ template "shared/isolate.sql" (print $log ".events") }}
 {{ template "shared/immutable.sql" (print $log ".events") }}
-{{ range $i := until 8 }}
-create table {{ $log }}.events_{{ $i }} partition of {{ $log }}.events for values with (modulus 8, remainder {{ $i }});
-{{ template "shared/isolate.sql" (printf "%s.events_%d" $log $i) }}
-{{ template "shared/immutable.sql" (printf "%s.events_%d" $log $i) }}
-{{ end }}
 
 revoke all on {{ $log }}.events from public;
 grant select on {{ $log }}.events to phantom_serving, phantom_feed;

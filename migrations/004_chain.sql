@@ -11,15 +11,10 @@ create table {{ $log }}.chain (
   constraint chain_pk primary key (tenant_id, first_position),
   constraint chain_positions_check check (first_position > 0 and last_position >= first_position),
   constraint chain_link_check check (octet_length(link) = 32 and octet_length(previous_link) = 32)
-) partition by hash (tenant_id);
+);
 
 {{ template "shared/isolate.sql" (print $log ".chain") }}
 {{ template "shared/immutable.sql" (print $log ".chain") }}
-{{ range $i := until 8 }}
-create table {{ $log }}.chain_{{ $i }} partition of {{ $log }}.chain for values with (modulus 8, remainder {{ $i }});
-{{ template "shared/isolate.sql" (printf "%s.chain_%d" $log $i) }}
-{{ template "shared/immutable.sql" (printf "%s.chain_%d" $log $i) }}
-{{ end }}
 
 revoke all on {{ $log }}.chain from public;
 grant select on {{ $log }}.chain to phantom_serving, phantom_feed;

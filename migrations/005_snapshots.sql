@@ -13,13 +13,9 @@ create table {{ $log }}.snapshots (
   -- The fingerprint comes before the revision: two releases that run side by side each find their newest.
   constraint snapshots_pk primary key (tenant_id, aggregate_type, aggregate_id, fingerprint, aggregate_version),
   constraint snapshots_numbers_check check (aggregate_version > 0 and position > 0)
-) partition by hash (tenant_id);
+);
 
 {{ template "shared/isolate.sql" (print $log ".snapshots") }}
-{{ range $i := until 8 }}
-create table {{ $log }}.snapshots_{{ $i }} partition of {{ $log }}.snapshots for values with (modulus 8, remainder {{ $i }});
-{{ template "shared/isolate.sql" (printf "%s.snapshots_%d" $log $i) }}
-{{ end }}
 
 revoke all on {{ $log }}.snapshots from public;
 grant select, insert, delete on {{ $log }}.snapshots to phantom_serving;

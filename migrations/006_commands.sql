@@ -7,13 +7,9 @@ create table phantom.commands (
   result       json not null,
   created_at   timestamptz not null default clock_timestamp(),
   constraint commands_pk primary key (tenant_id, command_id)
-) partition by hash (tenant_id);
+);
 
 {{ template "shared/isolate.sql" "phantom.commands" }}
-{{ range $i := until 8 }}
-create table phantom.commands_{{ $i }} partition of phantom.commands for values with (modulus 8, remainder {{ $i }});
-{{ template "shared/isolate.sql" (printf "phantom.commands_%d" $i) }}
-{{ end }}
 
 revoke all on phantom.commands from public;
 grant select on phantom.commands to phantom_serving;

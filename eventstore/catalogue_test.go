@@ -17,7 +17,7 @@ const catalogueFile = "testdata/catalogue.txt"
 // as it likes. What has no grants of its own has its owner's alone. Logins are no part of a migration, so grants to
 // them are not ours to list.
 const catalogueQuery = `
-with ours as (select oid, nspname as schema from pg_namespace where nspname in ('lifecycle', 'inference', 'phantom')),
+with ours as (select oid, nspname as schema from pg_namespace where nspname in ('lifecycle', 'inference', 'keyring', 'phantom')),
 role as (select oid, case rolname when $1 then 'owner' else rolname end as name from pg_roles
          union all select 0, 'public'),
 line as (

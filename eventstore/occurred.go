@@ -52,19 +52,17 @@ func (s *Store) LoadOccurred(ctx context.Context, tenant string, log Log, o Occu
 	return o.page(found), nil
 }
 
-// query is a branch for each type, so that each is a range of the index (tenant_id, event_type, occurred_at), cut off
-// before they are merged.
+// query is a branch for each type, so that each is a range of the index (tenant_id, event_type, occurred_at,
+// position) in its order, cut off before they are merged.
 func (o Occurred) query() (query, order string) {
 	const forward = `select ` + envelope + ` from unnest($2::text[]) as asked (name) cross join lateral (
 			select * from lifecycle.events e
-			where e.tenant_id = $1 and e.event_type = asked.name and e.occurred_at >= $3 and e.occurred_at < $4
-				and (e.occurred_at > $3 or e.position > $5)
+			where e.tenant_id = $1 and e.event_type = asked.name and (e.occurred_at, e.position) > ($3, $5) and e.occurred_at < $4
 			order by e.occurred_at, e.position limit $6) as e
 		order by occurred_at, position limit $6`
 	const backward = `select ` + envelope + ` from unnest($2::text[]) as asked (name) cross join lateral (
 			select * from lifecycle.events e
-			where e.tenant_id = $1 and e.event_type = asked.name and e.occurred_at >= $3 and e.occurred_at <= $4
-				and (e.occurred_at < $4 or e.position < $5)
+			where e.tenant_id = $1 and e.event_type = asked.name and e.occurred_at >= $3 and (e.occurred_at, e.position) < ($4, $5)
 			order by e.occurred_at desc, e.position desc limit $6) as e
 		order by occurred_at desc, position desc limit $6`
 	if o.Backward {

@@ -61,23 +61,23 @@ func TestListsReadWhatTheyAnswer(t *testing.T) {
 		"occurred": {func() error {
 			_, err := store.LoadOccurred(t.Context(), "acme", eventstore.Lifecycle, eventstore.Occurred{Types: []string{"Type7", "Type9"}, From: noon, Limit: 10})
 			return err
-		}, 30, "event_type_occurred_at"},
+		}, 30, "events_type_idx"},
 		"occurred, backward": {func() error {
 			_, err := store.LoadOccurred(t.Context(), "acme", eventstore.Lifecycle, eventstore.Occurred{
 				Types: []string{"Type7", "Type9"}, Limit: 10, Backward: true, Behind: &eventstore.Place{OccurredAt: noon, Position: 5},
 			})
 			return err
-		}, 30, "event_type_occurred_at"},
+		}, 30, "events_type_idx"},
 		"trace of few events where others have many": {func() error {
 			_, err := store.Trace(t.Context(), "acme", "saga", eventstore.TrailPlace{Lifecycle: 9})
 			return err
-		}, 50, "correlation_id"},
+		}, 50, "events_correlation_idx"},
 		"fetch from a snapshot": {func() error {
 			_, _, err := store.Fetch(t.Context(), "acme", eventstore.Lifecycle, []eventstore.Want{
 				{Stream: stream("crammed"), Fingerprint: "x"},
 			}, "")
 			return err
-		}, 20, "pkey"},
+		}, 20, "events_pk"},
 	}
 	require.NoError(t, store.SaveSnapshot(t.Context(), "acme", eventstore.Lifecycle, eventstore.Snapshot{
 		Stream: stream("crammed"), Fingerprint: "x", Revision: 19_995, Position: 19_995, State: []byte(`{}`),

@@ -19,7 +19,7 @@ type Pruned struct {
 // one works at a time, and what one leaves unfinished another goes on with. A sweep begins at the earliest a pause after
 // the last one ended.
 func (s *Store) PruneCommands(ctx context.Context, retention, pause time.Duration) (Pruned, error) {
-	const pages = 64 // of each partition: 4 MiB of eight
+	const pages = 512 // 4 MiB
 	var done Pruned
 	batch := &pgx.Batch{}
 	batch.Queue(`select removed, more from phantom.prune_commands($1, $2, $3)`, retention, pause, pages).

@@ -43,8 +43,8 @@ func (l Log) in(statement string) string {
 
 // asTenant begins a batch whose statements see one tenant. A batch is one round trip and one transaction, and the
 // settings end with it. Plans are made once, for every value and every size that the tables will have: else a read would
-// be planned over all partitions each time, a plan of an empty table would go on scanning while it grows, and one that
-// was forced off that seems costly enough to be compiled.
+// be planned anew each time, a plan of an empty table would go on scanning while it grows, and one that was forced off
+// that seems costly enough to be compiled.
 func asTenant(tenant string) *pgx.Batch {
 	batch := &pgx.Batch{}
 	batch.Queue(`select set_config('phantom.tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),

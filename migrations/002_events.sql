@@ -1,6 +1,5 @@
--- The events. Every key starts with tenant_id, which is the partition key and may be the distribution column of a
--- sharded PostgreSQL. Partitions are granted to nobody and have no policy: they are read and written through their
--- parent only. docs/adr/0001-partitions.md tells why there are so many.
+-- The events. Every key starts with tenant_id, which may be the distribution column of a sharded PostgreSQL.
+-- docs/adr/0007-no-partitions.md tells why the table is whole.
 {{ range $log := list "lifecycle" "inference" }}
 create table {{ $log }}.events (
   tenant_id         text collate "C" not null,
@@ -26,7 +25,7 @@ create table {{ $log }}.events (
 );
 
 -- Lists of one type in a range of time.
-create index events_type_idx on {{ $log }}.events (tenant_id, event_type, occurred_at);
+create index events_type_idx on {{ $log }}.events (tenant_id, event_type, occurred_at, position);
 -- The trail of one request or saga.
 create index events_correlation_idx on {{ $log }}.events (tenant_id, correlation_id) where correlation_id is not null;
 

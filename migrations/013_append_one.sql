@@ -8,7 +8,9 @@
 --   busy               somebody else holds the tenant's head, and the caller did not want to wait
 -- The expectation is a range of revisions. Besides what step 7 did it writes the link, and need not wait for the head.
 --
--- Plans must not depend on what the tables held when they were made: see step 7.
+-- Plans must not depend on what the tables held when they were made: see step 7. An id is looked up as the first one that is
+-- not smaller: the order can only come from the index on it. An equality was planned on an empty table as a scan of all of
+-- the tenant's events by another index, since there every index costs the same, and that plan is kept.
 drop function lifecycle.append_one;
 drop function inference.append_one;
 {{ range $log := list "lifecycle" "inference" }}
@@ -41,7 +43,9 @@ begin
          greatest(clock_timestamp(), l.recorded_at), coalesce(l.link, {{ template "shared/first_link.sql" (list $log "p_tenant") }}),
          exists (select from unnest(p_event_ids) as e (id)
                  cross join lateral (
-                   select from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = e.id offset 0) k)
+                   select k.event_id from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id >= e.id
+                    order by k.event_id limit 1) k
+                 where k.event_id = e.id)
     into stream_revision, log_position, v_next, v_now, v_link, v_stored
     from (values (1)) as one
     left join lateral (
@@ -60,7 +64,9 @@ begin
       into v_found
       from unnest(p_event_ids) with ordinality as e (id, n)
       cross join lateral (
-        select * from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = e.id offset 0) k;
+        select * from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id >= e.id
+         order by k.event_id limit 1) k
+     where k.event_id = e.id;
     if v_found.here < v_found.everywhere then
       v_outcome := 'duplicate_event';
     elsif v_found.here = v_given and v_found.in_order then

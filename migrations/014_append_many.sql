@@ -64,7 +64,8 @@ begin
                max(e.recorded_at) as last_recorded
           from unnest(p_event_ids, p_streams) with ordinality as g (id, stream, n)
           left join lateral (
-            select * from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = g.id offset 0) e on true
+            select * from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id >= g.id
+             order by k.event_id limit 1) e on e.event_id = g.id
          where g.stream = s.n) k
      order by s.n
   loop
@@ -124,8 +125,9 @@ begin
       from unnest(p_streams, p_event_ids, p_event_types, p_event_versions, p_event_data, p_metadata, p_occurred,
                   p_causation, p_correlation, p_digests)
            with ordinality as e (stream, id, type, version, data, metadata, occurred, causation, correlation, digest, n)
-     where not (p_skip[e.stream] and exists (
-             select from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id = e.id offset 0))
+     where not (p_skip[e.stream] and e.id is not distinct from (
+             select k.event_id from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id >= e.id
+              order by k.event_id limit 1))
   ), linked as materialized (
     select max(e.position) as position,
            sha256(v_link || string_agg({{ template "shared/link.sql" (list "e.position" "e.revision" "v_now" "e.digest") }}, '' order by e.position)) as link

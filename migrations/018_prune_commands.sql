@@ -1,6 +1,6 @@
 -- Commands are remembered for a while and then forgotten. The table is written by every command, so it has no index on
--- created_at: a sweep reads the table piece by piece instead, in the order in which it lies on disk, some pages of every
--- partition at a time, and a piece is one short transaction. That costs one read of the table for each sweep, and appends
+-- created_at: a sweep reads the table piece by piece instead, in the order in which it lies on disk, some pages
+-- at a time, and a piece is one short transaction. That costs one read of the table for each sweep, and appends
 -- nothing. Batches over the primary key would visit a page once for each of its rows.
 do $$
 begin
@@ -16,7 +16,7 @@ grant usage on schema phantom to phantom_prune;
 -- Where the sweep stands. Whoever holds the row sweeps; the others have nothing to do.
 create table phantom.command_sweep (
   only_row   boolean not null default true,
-  next_page  bigint not null default 0, -- of every partition
+  next_page  bigint not null default 0,
   ended_at   timestamptz not null default '-infinity', -- of the last sweep
   constraint command_sweep_pk primary key (only_row),
   constraint command_sweep_one_row_check check (only_row),
@@ -31,7 +31,7 @@ grant select, delete on phantom.commands to phantom_prune;
 create policy prune_reads on phantom.commands for select to phantom_prune using (true);
 create policy prune_removes on phantom.commands for delete to phantom_prune using (created_at < now() - interval '1 day');
 
--- prune_commands takes the next piece of the sweep: p_pages pages of each partition. more is false when the sweep has
+-- prune_commands takes the next piece of the sweep, p_pages pages. more is false when the sweep has
 -- ended, when the last one ended less than p_pause ago, and while somebody else is at work.
 create function phantom.prune_commands(p_retention interval, p_pause interval, p_pages integer, out removed bigint, out more boolean)
 language plpgsql volatile security definer
@@ -54,8 +54,7 @@ begin
   if not found or (v_page = 0 and v_ended > clock_timestamp() - p_pause) then
     return;
   end if;
-  select coalesce(max(pg_relation_size(t.relid)), 0) / current_setting('block_size')::bigint into v_pages
-    from pg_partition_tree('phantom.commands') t where t.isleaf;
+  v_pages := pg_relation_size('phantom.commands') / current_setting('block_size')::bigint;
   delete from phantom.commands c
    where c.ctid >= format('(%s,0)', v_page)::tid and c.ctid < format('(%s,0)', v_page + p_pages)::tid
      and c.created_at < now() - p_retention;

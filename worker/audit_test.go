@@ -34,9 +34,7 @@ func TestAuditVerifyTellsWhereHistoryIsBroken(t *testing.T) {
 		"lifecycle globex: 3 events, chained from 1, verified to 3, anchored to 0: ok\n", out)
 
 	admin := pgtest.Pool(t, db.AdminURL)
-	_, err := admin.Exec(t.Context(), `do $$ declare p regclass; begin
-		for p in select relid from pg_partition_tree('lifecycle.events') loop execute format('alter table %s disable trigger refuse_change', p); end loop;
-		end $$; update lifecycle.events set event_data = '{}' where tenant_id = 'acme' and position = 2`)
+	_, err := admin.Exec(t.Context(), `alter table lifecycle.events disable trigger refuse_change; update lifecycle.events set event_data = '{}' where tenant_id = 'acme' and position = 2`)
 	require.NoError(t, err)
 	status, out, errs = audit("--log", "lifecycle")
 	require.Equal(t, 1, status)

@@ -155,11 +155,8 @@ func TestACorruptEventStopsItsTenantAlone(t *testing.T) {
 	s := newStage(t)
 	s.append("sick", "A", 5)
 	admin := pgtest.Pool(t, s.db.AdminURL)
-	var partition string
-	require.NoError(t, admin.QueryRow(t.Context(),
-		`select tableoid::regclass::text from lifecycle.events where tenant_id = 'sick' limit 1`).Scan(&partition))
 	for _, statement := range []string{
-		"alter table lifecycle.events disable trigger refuse_change", "alter table " + partition + " disable trigger refuse_change",
+		"alter table lifecycle.events disable trigger refuse_change",
 		`update lifecycle.events set event_data = '"forged"' where tenant_id = 'sick' and position = 3`,
 	} {
 		_, err := admin.Exec(t.Context(), statement)

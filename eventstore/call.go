@@ -27,8 +27,9 @@ type call struct {
 	// alone is set when a combined call left it out: sent by itself it hears why.
 	alone bool
 	left  bool          // its caller does not wait any more; guarded by the combiner
-	done  chan struct{} // closed when what follows holds
-	// result or err is the outcome.
+	done  chan struct{} // closed by the combiner: what follows holds
+	// result or err is the outcome, once it is known.
+	known  bool
 	result []Appended
 	err    error
 }
@@ -52,21 +53,11 @@ func (c *call) single() bool { return len(c.appends) == 1 && !c.appends[0].SkipS
 // combines tells whether the call may travel with others.
 func (c *call) combines() bool { return c.single() && len(c.events.ids) > 0 && !c.alone }
 
-// end tells the outcome to whoever waits for it.
-func (c *call) end(result []Appended, err error) {
-	c.result, c.err = result, err
-	close(c.done)
-}
+// end is the outcome, which the combiner passes on.
+func (c *call) end(result []Appended, err error) { c.known, c.result, c.err = true, result, err }
 
-// ended tells whether the outcome is known.
-func (c *call) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
+// uniqueViolation is how append_one refuses an event id that stands somewhere although the expectation holds.
+const uniqueViolation = "23505"
 
 // errBusy says that somebody else holds the tenant's head.
 var errBusy = errors.New("the tenant's head is held by somebody else")
@@ -88,6 +79,9 @@ func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy boo
 		ask = s.askOne
 	}
 	answers, err := ask(ctx, patience, c)
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == uniqueViolation && c.single() {
+		answers, err = s.askMany(ctx, patience, c)
+	}
 	var done []Appended
 	if err == nil {
 		done, err = c.outcomes(answers)
@@ -162,7 +156,7 @@ func (s *Store) deliverMany(ctx context.Context, patience int, calls []*call) (b
 		c.end([]Appended{done}, err)
 	}
 	for _, c := range calls {
-		c.alone = !c.ended()
+		c.alone = !c.known
 	}
 	return false
 }

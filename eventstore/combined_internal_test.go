@@ -60,7 +60,7 @@ func TestOfWhatTravelsTogetherEachHasItsOwnOutcome(t *testing.T) {
 	require.False(t, store.deliver(t.Context(), false, together))
 
 	for i, want := range []Appended{{Revision: 2, Position: 4}, {Revision: 2, Position: 6}, {Revision: 2, Position: 2}} {
-		require.True(t, plain[i].ended())
+		require.True(t, plain[i].known)
 		require.NoError(t, plain[i].err)
 		got := plain[i].result[0]
 		require.Equal(t, [2]int64{want.Revision, want.Position}, [2]int64{got.Revision, got.Position})
@@ -69,14 +69,14 @@ func TestOfWhatTravelsTogetherEachHasItsOwnOutcome(t *testing.T) {
 	head, err := store.Head(t.Context(), "acme", Lifecycle)
 	require.NoError(t, err)
 	require.EqualValues(t, 6, head, "nothing of the others")
-	require.False(t, held.ended())
+	require.False(t, held.known)
 	require.True(t, store.deliver(t.Context(), false, []*call{held}), "its head is busy")
 	require.NoError(t, foreign.Rollback(t.Context()))
 	require.False(t, store.deliver(t.Context(), false, []*call{held}))
 	require.NoError(t, held.err)
 
 	for name, c := range odd {
-		require.False(t, c.ended(), name)
+		require.False(t, c.known, name)
 		require.False(t, store.deliver(t.Context(), false, []*call{c}), name)
 	}
 	conflict, ok := errors.AsType[*Conflict](odd["conflict"].err)
@@ -102,7 +102,7 @@ func TestAnErrorOfOneCallIsNotTheOthers(t *testing.T) {
 	good, bad := fieldCall("acme", "good", 1), fieldCall("acme", "bad", 1)
 	require.False(t, store.deliver(t.Context(), false, []*call{good, bad}))
 	for _, c := range []*call{good, bad} {
-		require.False(t, c.ended())
+		require.False(t, c.known)
 		require.True(t, c.alone)
 		require.False(t, store.deliver(t.Context(), false, []*call{c}))
 	}

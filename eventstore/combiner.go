@@ -80,10 +80,12 @@ func (b *combiner) do(ctx context.Context, tenant string, encode func() *call) (
 	case <-c.done:
 		return c.result, c.err
 	case <-ctx.Done():
-		b.withdraw(l, c)
-		if c.ended() {
-			return c.result, c.err
-		}
+	}
+	b.withdraw(l, c)
+	select {
+	case <-c.done:
+		return c.result, c.err
+	default:
 		return nil, ctx.Err()
 	}
 }
@@ -141,9 +143,25 @@ func (b *combiner) withdraw(l *line, c *call) {
 	}
 }
 
-// fly sends calls, and settles where their lines stand afterwards.
+// fly sends calls, and settles where their lines stand afterwards. What waits is under way before the callers hear of
+// their outcome: they would else be ahead of it for the processor.
 func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*call) {
 	busy := b.deliver(ctx, vigil, calls)
+	var known, again []*call // from here on, what goes again is another flight's
+	for _, c := range calls {
+		if c.known {
+			known = append(known, c)
+		} else {
+			again = append(again, c)
+		}
+	}
+	b.land(vigil, busy, lines, again) //nolint:contextcheck // as in do
+	for _, c := range known {
+		close(c.done)
+	}
+}
+
+func (b *combiner) land(vigil, busy bool, lines []*line, again []*call) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if vigil {
@@ -152,8 +170,8 @@ func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*
 		b.flights--
 	}
 	// In reverse, so that each line has its calls in their old order.
-	for _, c := range slices.Backward(calls) {
-		if !c.ended() && !c.left {
+	for _, c := range slices.Backward(again) {
+		if !c.left {
 			l := b.lines[c.tenant]
 			l.calls = slices.Insert(l.calls, 0, c)
 		}
@@ -161,7 +179,7 @@ func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*
 	for _, l := range lines {
 		b.settle(l, busy)
 	}
-	b.dispatch() //nolint:contextcheck // as in do
+	b.dispatch()
 }
 
 func (b *combiner) settle(l *line, busy bool) {

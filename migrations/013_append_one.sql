@@ -8,6 +8,10 @@
 --   busy               somebody else holds the tenant's head, and the caller did not want to wait
 -- The expectation is a range of revisions. Besides what step 7 did it writes the link, and need not wait for the head.
 --
+-- An expectation of one revision that holds speaks for the events too: were they in this stream, it would have moved. So
+-- they are not looked up, which would cost as much as a third of writing them. An id that stands somewhere all the same is
+-- refused by its key, events_event_id_key, and append_many tells what is the matter.
+--
 -- Plans must not depend on what the tables held when they were made: see step 7. An id is looked up as the first one that is
 -- not smaller: the order can only come from the index on it. An equality was planned on an empty table as a scan of all of
 -- the tenant's events by another index, since there every index costs the same, and that plan is kept.
@@ -32,7 +36,6 @@ declare
   v_next    bigint;
   v_now     timestamptz;
   v_link    bytea;
-  v_stored  boolean;
   v_found   record;
   v_outcome text := 'appended';
   v_known   boolean := false;
@@ -40,13 +43,8 @@ declare
 begin
 {{ template "shared/lock_or_skip_head.sql" (list $log "return;") }}
   select coalesce(s.aggregate_version, 0), coalesce(s.position, 0), coalesce(l.position + 1, v_next),
-         greatest(clock_timestamp(), l.recorded_at), coalesce(l.link, {{ template "shared/first_link.sql" (list $log "p_tenant") }}),
-         exists (select from unnest(p_event_ids) as e (id)
-                 cross join lateral (
-                   select k.event_id from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id >= e.id
-                    order by k.event_id limit 1) k
-                 where k.event_id = e.id)
-    into stream_revision, log_position, v_next, v_now, v_link, v_stored
+         greatest(clock_timestamp(), l.recorded_at), coalesce(l.link, {{ template "shared/first_link.sql" (list $log "p_tenant") }})
+    into stream_revision, log_position, v_next, v_now, v_link
     from (values (1)) as one
     left join lateral (
       select e.aggregate_version, e.position from {{ $log }}.events e
@@ -57,7 +55,7 @@ begin
        where e.tenant_id = p_tenant
        order by e.position desc limit 1) l on true;
 
-  if v_stored then
+  if p_at_least < p_at_most or stream_revision <> p_at_least then
     select count(*) as everywhere, count(*) filter (where k.aggregate_type = p_type and k.aggregate_id = p_id) as here,
            min(k.aggregate_version - e.n) = max(k.aggregate_version - e.n) as in_order,
            max(k.aggregate_version) as revision, max(k.position) as position, max(k.recorded_at) as recorded
@@ -67,7 +65,9 @@ begin
         select * from {{ $log }}.events k where k.tenant_id = p_tenant and k.event_id >= e.id
          order by k.event_id limit 1) k
      where k.event_id = e.id;
-    if v_found.here < v_found.everywhere then
+    if v_found.everywhere = 0 then
+      v_outcome := case when stream_revision between p_at_least and p_at_most then 'appended' else 'wrong_version' end;
+    elsif v_found.here < v_found.everywhere then
       v_outcome := 'duplicate_event';
     elsif v_found.here = v_given and v_found.in_order then
       v_outcome := 'repeated';
@@ -77,8 +77,6 @@ begin
     else
       v_outcome := 'wrong_version';
     end if;
-  elsif stream_revision not between p_at_least and p_at_most then
-    v_outcome := 'wrong_version';
   end if;
 
 {{ template "shared/command.sql" $log }}

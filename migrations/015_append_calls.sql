@@ -64,7 +64,7 @@ begin
       cross join lateral (
         select k.event_id from {{ $log }}.events k where k.tenant_id = p_of_tenants[g.call] and k.event_id >= g.id
          order by k.event_id limit 1) k
-     where k.event_id = g.id
+     where k.event_id = g.id and p_at_least[g.call] < p_at_most[g.call] -- as in append_one
   ), plain as materialized (
     select c.*, l.position, l.now, coalesce(s.aggregate_version, 0) as revision
       from unnest(p_of_tenants, p_types, p_ids, p_at_least, p_at_most, p_commands, p_request_hashes, p_results)

@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy boo
 		return false
 	}
 	if position := newest(done); position > 0 {
-		s.news[c.log].send(c.tenant, position)
+		s.news[c.log].send(c.tenant, position, func() []Event { return c.recorded(done) })
 	}
 	c.end(done, nil)
 	return false
@@ -149,10 +150,11 @@ func (s *Store) deliverMany(ctx context.Context, patience int, calls []*call) (b
 		}
 		return false
 	}
+	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(*a.position, *b.position) }) // as their news must go
 	for _, a := range answers {
 		c := calls[a.stream-1]
 		done, err := a.appended(c.appends[0], c.cmd)
-		s.news[c.log].send(c.tenant, done.Position)
+		s.news[c.log].send(c.tenant, done.Position, func() []Event { return c.recorded([]Appended{done}) })
 		c.end([]Appended{done}, err)
 	}
 	for _, c := range calls {
@@ -209,6 +211,29 @@ func (c *call) outcomes(answers []answer) ([]Appended, error) {
 		}
 	}
 	return done, nil
+}
+
+// recorded are the events that the call has appended, as they are read; none where stored ones were left out.
+func (c *call) recorded(done []Appended) []Event {
+	next := newest(done) - int64(len(c.events.ids))
+	revisions := make([]int64, len(done))
+	for i, d := range done {
+		if c.appends[i].SkipStored {
+			return nil
+		}
+		revisions[i] = d.Revision - int64(len(c.appends[i].Events))
+	}
+	events := make([]Event, len(c.events.ids))
+	for i := range events {
+		to := c.streams.ofEvent[i] - 1
+		next++
+		revisions[to]++
+		events[i] = c.events.recorded(i)
+		e := &events[i]
+		e.TenantID, e.AggregateType, e.AggregateID = c.tenant, c.streams.types[to], c.streams.ids[to]
+		e.Position, e.AggregateVersion, e.RecordedAt = next, revisions[to], done[to].RecordedAt
+	}
+	return events
 }
 
 // footprint is what calls of one tenant must not meet on when they travel together: what one writes, another one's

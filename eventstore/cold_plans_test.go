@@ -2,7 +2,6 @@ package eventstore_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -61,6 +60,6 @@ func scans(t *testing.T, admin *pgxpool.Pool, index string) (n int64) {
 	t.Helper()
 	err := admin.QueryRow(context.WithoutCancel(t.Context()),
 		`select idx_scan from pg_stat_user_indexes where schemaname = 'lifecycle' and indexrelname = $1`, index).Scan(&n)
-	require.NoError(t, err, fmt.Sprintf("index %s", index))
+	require.NoError(t, err, index)
 	return n
 }

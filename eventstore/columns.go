@@ -62,6 +62,15 @@ func (c *eventColumns) add(tenant string, stream Stream, e NewEvent) {
 	c.digests = append(c.digests, digest[:])
 }
 
+// recorded is an event as it is read, as far as these columns tell.
+func (c *eventColumns) recorded(i int) Event {
+	return Event{
+		EventID: c.ids[i].Bytes, EventType: c.types[i], EventVersion: int(c.versions[i]),
+		EventData: []byte(c.data[i]), Metadata: []byte(c.metadata[i]), OccurredAt: c.occurred[i],
+		CausationID: c.causation[i], CorrelationID: c.correlation[i], Digest: c.digests[i],
+	}
+}
+
 func (c *eventColumns) args() []any {
 	return []any{
 		orEmpty(c.ids), orEmpty(c.types), orEmpty(c.versions), orEmpty(c.data), orEmpty(c.metadata),

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -133,7 +134,7 @@ func TestWhatWaitsTravelsTogetherInTurn(t *testing.T) {
 	f := newField(t)
 	under := f.busy()
 	for i := range 4 {
-		f.append(t.Context(), "many", fmt.Sprint(i), 1)
+		f.append(t.Context(), "many", strconv.Itoa(i), 1)
 		f.standing("many", i+1)
 	}
 	for _, few := range []string{"a", "b"} {
@@ -179,7 +180,7 @@ func TestAFlightIsBounded(t *testing.T) {
 	f := newField(t)
 	under := f.busy()
 	for i := range 3 {
-		f.append(t.Context(), "acme", fmt.Sprint(i), mostEvents*2/5)
+		f.append(t.Context(), "acme", strconv.Itoa(i), mostEvents*2/5)
 		f.standing("acme", i+1)
 	}
 	f.append(t.Context(), "globex", "s", mostEvents*4/5)
@@ -302,7 +303,7 @@ func TestALineIsBounded(t *testing.T) {
 	f.append(ctx, "acme", "first", 1)
 	first := f.next()
 	for i := range mostInLine - 1 {
-		f.append(ctx, "acme", fmt.Sprint(i), 1)
+		f.append(ctx, "acme", strconv.Itoa(i), 1)
 	}
 	f.standing("acme", mostInLine-1)
 	impatient, cancel := context.WithTimeout(ctx, 10*time.Millisecond)

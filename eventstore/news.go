@@ -4,21 +4,23 @@ import (
 	"encoding/json"
 	"maps"
 	"sync"
+	"time"
 )
 
 // News tells one follower which tenants have news: those whose last position grew since it took the last ones. It is
 // safe for concurrent use.
 type News struct {
-	mu    sync.Mutex
-	fresh map[string]int64
-	ring  chan struct{}
-	leave func() // may be nil
+	mu     sync.Mutex
+	fresh  map[string]int64
+	shared bool // fresh is other followers' too, and not written to
+	ring   chan struct{}
+	leave  func() // may be nil
 }
 
 func newNews(fresh map[string]int64) *News {
-	n := &News{fresh: fresh, ring: make(chan struct{}, 1)}
+	n := &News{ring: make(chan struct{}, 1)}
 	if len(fresh) > 0 {
-		n.ring <- struct{}{}
+		n.put(fresh)
 	}
 	return n
 }
@@ -26,13 +28,13 @@ func newNews(fresh map[string]int64) *News {
 // C rings after news; several that were not taken ring once. It is never closed.
 func (n *News) C() <-chan struct{} { return n.ring }
 
-// Take hands out the last position of each tenant with news, and begins anew. The first one holds every tenant that the
-// tail knows.
+// Take hands out the last position of each tenant with news, to read, and begins anew. The first one holds every tenant
+// that the tail knows.
 func (n *News) Take() map[string]int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	taken := n.fresh
-	n.fresh = nil
+	n.fresh, n.shared = nil, false
 	return taken
 }
 
@@ -43,41 +45,104 @@ func (n *News) Close() {
 	}
 }
 
-func (n *News) put(tenant string, position int64) {
+// put adds news, which nobody writes to any more. Who keeps up takes them as they are.
+func (n *News) put(news map[string]int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fresh == nil {
-		n.fresh = make(map[string]int64)
+		n.fresh, n.shared = news, true
+	} else {
+		if n.shared {
+			n.fresh, n.shared = maps.Clone(n.fresh), false
+		}
+		for tenant, position := range news {
+			n.fresh[tenant] = max(n.fresh[tenant], position)
+		}
 	}
-	n.fresh[tenant] = max(n.fresh[tenant], position)
 	select {
 	case n.ring <- struct{}{}:
 	default:
 	}
 }
 
-// known is what a process knows of a log: the last position of each tenant. It only grows. The zero value is ready.
+// gathered are news that wait for each other, so that who is told is not told of each by itself: the first are told at
+// once, the next when the gap is over. The zero value with a gap and somebody to tell is ready.
+type gathered struct {
+	gap  time.Duration
+	tell func(map[string]int64) // of one batch at a time
+
+	mu    sync.Mutex
+	fresh map[string]int64
+	told  time.Time
+	due   bool // they are told when the gap is over
+}
+
+func (g *gathered) add(tenant string, position int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fresh == nil {
+		g.fresh = make(map[string]int64)
+	}
+	g.fresh[tenant] = max(g.fresh[tenant], position)
+	if g.due {
+		return
+	}
+	if rest := g.gap - time.Since(g.told); rest > 0 {
+		g.due = true
+		time.AfterFunc(rest, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.flush()
+		})
+		return
+	}
+	g.flush()
+}
+
+func (g *gathered) flush() {
+	fresh := g.fresh
+	g.fresh, g.told, g.due = nil, time.Now(), false
+	g.tell(fresh)
+}
+
+// ringGap is the least time between two rings of a tail's followers.
+const ringGap = 5 * time.Millisecond
+
+// known is what a process knows of a log: the last position of each tenant. It only grows.
 type known struct {
+	news gathered // on their way to the followers
+
 	mu        sync.Mutex
 	last      map[string]int64
 	followers map[*News]struct{}
 }
 
-// learn tells the followers, if it is news.
+func newKnown() *known {
+	k := &known{last: make(map[string]int64), followers: make(map[*News]struct{})}
+	k.news.gap, k.news.tell = ringGap, k.tell
+	return k
+}
+
+// learn has the followers told, if it is news.
 func (k *known) learn(tenant string, position int64) (news bool) {
 	k.mu.Lock()
+	news = position > k.last[tenant]
+	if news {
+		k.last[tenant] = position
+	}
+	k.mu.Unlock()
+	if news {
+		k.news.add(tenant, position)
+	}
+	return news
+}
+
+func (k *known) tell(news map[string]int64) {
+	k.mu.Lock()
 	defer k.mu.Unlock()
-	if position <= k.last[tenant] {
-		return false
-	}
-	if k.last == nil {
-		k.last = make(map[string]int64)
-	}
-	k.last[tenant] = position
 	for follower := range k.followers {
-		follower.put(tenant, position)
+		follower.put(news)
 	}
-	return true
 }
 
 func (k *known) follow() *News {
@@ -89,9 +154,6 @@ func (k *known) follow() *News {
 		defer k.mu.Unlock()
 		delete(k.followers, n)
 	}
-	if k.followers == nil {
-		k.followers = make(map[*News]struct{})
-	}
 	k.followers[n] = struct{}{}
 	return n
 }
@@ -102,13 +164,19 @@ type announcer struct {
 	tails map[*Tail]struct{}
 }
 
-// send tells that a tenant's log goes up to a position now. It is called after the commit, and waits for nobody.
-func (a *announcer) send(tenant string, position int64) {
+// send tells that a tenant's log goes up to a position now, and with which events, if they are known. It is called after
+// the commit, and waits for nobody.
+func (a *announcer) send(tenant string, position int64, events func() []Event) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
+	var added []Event
+	if len(a.tails) > 0 {
+		added = events()
+	}
 	for tail := range a.tails {
+		tail.recent.put(added) // first, so that who hears the news finds them
 		tail.known.learn(tenant, position)
-		tail.untold.put(tenant, position)
+		tail.untold.add(tenant, position)
 	}
 }
 

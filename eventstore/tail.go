@@ -27,8 +27,12 @@ const (
 	surelyShare = 100
 	// relistenAfter is the rest after a listening connection was lost.
 	relistenAfter = 250 * time.Millisecond
-	// probeAfter is how long a silent listening connection is believed to hear.
-	probeAfter = 15 * time.Second
+	// probeEvery is how often a tail says that it is there, and how long a silent listening connection is believed to hear.
+	probeEvery = 15 * time.Second
+	// company is for how long the word of another tail counts. Who hears of none notifies nobody.
+	company = 3 * probeEvery
+	// answerWithin is how long the answers to the first probe of a connection may take.
+	answerWithin = time.Second
 	// tailTimeout bounds each of the tail's own calls, and the way of a probe.
 	tailTimeout = 5 * time.Second
 )
@@ -48,18 +52,27 @@ const (
 type Tail struct {
 	store  *Store
 	log    Log
-	known  known
-	untold *News         // own appends that other processes were not told of
-	asked  chan struct{} // to look now
-	hears  atomic.Bool   // notifications of this process come back to it
-	probe  string        // the payload that shows it
+	known  *known
+	recent recent
+	// reading is full while a follower reads for the others too.
+	reading chan struct{}
+	untold  gathered      // own appends that other processes were not told of
+	outbox  *News         // those that it is time to tell
+	asked   chan struct{} // to look now
+	hears   atomic.Bool   // notifications of this process come back to it
+	probe   string        // the payload that shows it, and tells other tails of this one
+	// others is until when other tails are believed to be there.
+	others atomic.Pointer[time.Time]
 }
 
 // NewTail makes the tail of a log. It does nothing until Run.
 func NewTail(store *Store, log Log) *Tail {
-	return &Tail{
-		store: store, log: log, untold: newNews(nil), asked: make(chan struct{}, 1), probe: "?" + uuid.NewString(),
+	t := &Tail{
+		store: store, log: log, known: newKnown(), outbox: newNews(nil), probe: "?" + uuid.NewString(),
+		asked: make(chan struct{}, 1), reading: make(chan struct{}, 1),
 	}
+	t.untold.gap, t.untold.tell = notifyGap, t.outbox.put
+	return t
 }
 
 // News begins to follow who has news; close it.
@@ -91,21 +104,32 @@ func (t *Tail) notify(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.untold.C():
+		case <-t.outbox.C():
 		}
-		if fresh := t.untold.Take(); len(fresh) > 0 {
+		if fresh := t.outbox.Take(); len(fresh) > 0 && !t.alone() {
 			_ = t.tell(ctx, payload(fresh))
-		}
-		if !rest(ctx, notifyGap) {
-			return
 		}
 	}
 }
 
+// alone tells whether nobody would hear: none is left of the other tails, which say every now and then that they are
+// there. A tail that does not hear cannot know.
+func (t *Tail) alone() bool {
+	until := t.others.Load()
+	return t.hears.Load() && until != nil && time.Now().After(*until)
+}
+
+func (t *Tail) believe(others time.Duration) {
+	until := time.Now().Add(others)
+	t.others.Store(&until)
+}
+
+// tell notifies. A notification needs no flush of its own: what a crash swallows, the polling finds.
 func (t *Tail) tell(ctx context.Context, payload string) error {
 	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()
-	_, err := t.store.pool.Exec(ctx, `select pg_notify($1, $2)`, t.channel(), payload)
+	const query = `select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
+	_, err := t.store.pool.Exec(ctx, query, t.channel(), payload)
 	return err
 }
 
@@ -144,35 +168,48 @@ func (t *Tail) connect(ctx context.Context) (*pgx.Conn, error) {
 // by a notification of its own: a connection may be gone without a word, and a pooler may listen with another one. Until
 // then, and again, the polling counts on nobody.
 func (t *Tail) hear(ctx context.Context, conn *pgx.Conn) {
-	probing, patience := true, tailTimeout
-	_ = t.tell(ctx, t.probe) // not sent, it is not heard either
+	met := map[string]struct{}{t.probe: {}}
 	for {
-		waiting, cancel := context.WithTimeout(ctx, patience)
-		told, err := conn.WaitForNotification(waiting)
-		silent := waiting.Err() != nil
-		cancel()
-		switch {
-		case ctx.Err() != nil:
+		_ = t.tell(ctx, t.probe) // not sent, it is not heard either
+		if next := time.Now().Add(probeEvery); !t.hearUntil(ctx, conn, next, met) {
 			return
-		case err == nil:
-			probing, patience = false, probeAfter
-			t.take(told.Payload)
-		case !silent || probing:
-			return
-		default:
-			probing, patience = true, tailTimeout
-			_ = t.tell(ctx, t.probe)
 		}
 	}
 }
 
+// hearUntil hears until it is time for the next probe; false when the connection is of no use any more.
+func (t *Tail) hearUntil(ctx context.Context, conn *pgx.Conn, next time.Time, met map[string]struct{}) bool {
+	deadline, heard := time.Now().Add(tailTimeout), false
+	for {
+		waiting, cancel := context.WithDeadline(ctx, deadline)
+		told, err := conn.WaitForNotification(waiting)
+		late := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil {
+			return late && heard
+		}
+		heard, deadline = true, next
+		t.take(told.Payload)
+		if _, known := met[told.Payload]; isProbe(told.Payload) && !known {
+			met[told.Payload] = struct{}{}
+			_ = t.tell(ctx, t.probe) // so that the newcomer knows of this one
+		}
+	}
+}
+
+func isProbe(payload string) bool { return payload != "" && payload[0] == '?' }
+
 // take learns from a notification.
 func (t *Tail) take(text string) {
 	if !t.hears.Swap(true) {
+		t.believe(answerWithin)
 		t.look() // for what was notified before
 	}
-	if text != "" && text[0] == '?' {
-		return // a probe, of this process or another
+	if isProbe(text) {
+		if text != t.probe {
+			t.believe(company)
+		}
+		return
 	}
 	fresh, tells := readPayload(text)
 	if !tells {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"phantom/eventstore"
@@ -86,37 +88,92 @@ func TestTailHearsOthers(t *testing.T) {
 func TestTailTellsOthers(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	listener, err := pgtest.Pool(t, db.AdminURL).Acquire(t.Context())
-	require.NoError(t, err)
-	defer listener.Release()
-	_, err = listener.Exec(t.Context(), "listen phantom_inference")
-	require.NoError(t, err)
-
+	others := listening(t, db, eventstore.Inference)
 	store := eventstore.New(db.Pool(t))
 	fill(t, store, "acme", 1)
 	tail := eventstore.NewTail(store, eventstore.Inference)
 	news := tail.News()
 	run(t, tail)
 	told(t, news, "acme", 1)
+	others.probe()
 	done, err := store.Append(t.Context(), "acme", eventstore.Inference,
 		[]eventstore.Append{{Stream: stream("s"), Events: eventstoretest.Batch(3)}}, nil)
 	require.NoError(t, err)
-	require.Equal(t, map[string]int64{"acme": done[0].Position}, news.Take(), "it is news when the append returns")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		heard, err := listener.Conn().WaitForNotification(ctx)
-		require.NoError(t, err)
-		require.Equal(t, "phantom_inference", heard.Channel)
-		if heard.Payload[0] != '?' { // a tail's probe
-			require.JSONEq(t, `{"acme":4}`, heard.Payload)
-			break
-		}
+	told(t, news, "acme", done[0].Position)
+	payload := others.hear()
+	for payload[0] == '?' {
+		payload = others.hear()
 	}
+	require.JSONEq(t, `{"acme":4}`, payload)
 	news.Close()
 	news.Close()
 	fill(t, store, "late", 1)
 	require.Empty(t, news.Take(), "it is closed")
+}
+
+// company plays other processes, and hears what they would.
+type company struct {
+	t    *testing.T
+	conn *pgx.Conn
+	log  eventstore.Log
+}
+
+func listening(t *testing.T, db *pgtest.Database, log eventstore.Log) company {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db.AdminURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	_, err = conn.Exec(t.Context(), "listen phantom_"+string(log))
+	require.NoError(t, err)
+	return company{t, conn, log}
+}
+
+func (c company) hear() string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	heard, err := c.conn.WaitForNotification(ctx)
+	require.NoError(c.t, err)
+	require.Equal(c.t, "phantom_"+string(c.log), heard.Channel)
+	return heard.Payload
+}
+
+// probe says that there is another tail, and waits for the answer; it tells what was heard before.
+func (c company) probe() (before []string) {
+	c.t.Helper()
+	own := "?" + uuid.NewString()
+	_, err := c.conn.Exec(c.t.Context(), "select pg_notify('phantom_"+string(c.log)+"', $1)", own)
+	require.NoError(c.t, err)
+	payload := c.hear()
+	for ; payload != own; payload = c.hear() {
+		before = append(before, payload)
+	}
+	require.Equal(c.t, "?", c.hear()[:1], "the answer")
+	return before
+}
+
+// TestATailAloneNotifiesNobody: it says that it is there, and nothing of its appends until another one says so too.
+func TestATailAloneNotifiesNobody(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	others := listening(t, db, eventstore.Lifecycle)
+	store := eventstore.New(db.Pool(t))
+	tail := eventstore.NewTail(store, eventstore.Lifecycle)
+	news := tail.News()
+	defer news.Close()
+	run(t, tail)
+	require.Eventually(t, tail.Alone, patience, tick)
+	for n := range int64(3) {
+		appendTo(t, store, "acme", batchFor("s", 1))
+		told(t, news, "acme", n+1)
+	}
+	require.Eventually(t, tail.Told, patience, tick)
+	for _, payload := range others.probe() {
+		require.Equal(t, "?", payload[:1])
+	}
+	require.False(t, tail.Alone())
+	appendTo(t, store, "acme", batchFor("s", 1))
+	require.JSONEq(t, `{"acme":4}`, others.hear())
 }
 
 // TestTailFindsWhatNobodyTells: a process without a tail appends; polling finds it, of a new tenant too.

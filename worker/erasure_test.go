@@ -98,7 +98,7 @@ func newErasureHouse(t *testing.T) *erasureHouse {
 	tail := eventstore.NewTail(h.store, eventstore.Lifecycle)
 	g, err := gateway.New(gateway.Params{
 		Name: "erasure", RouteFile: filepath.Join(h.state, "gateway", "routes.json"),
-		Targets: map[domain.Target]string{"local": target.URL}, Feed: routeFeed{h.store, tail},
+		Targets: map[domain.Target]string{"local": target.URL}, Feed: routeFeed{eventstore.NewReader(h.store, tail), tail},
 		Identify: func(*http.Request) (domain.Tenant, domain.Actor, error) {
 			return domain.DefaultTenant, domain.Actor{Subject: "tester", Auth: domain.AuthLocal}, nil
 		},

@@ -26,7 +26,7 @@ func serveGateway(ctx context.Context, p *parts) error {
 	g, err := gateway.New(gateway.Params{ //nolint:contextcheck // its log outlives ctx, until Close has written what waits
 		Name: p.gatewayName(), RouteFile: filepath.Join(p.cfg.StateDir, "gateway", "routes.json"), Targets: targets,
 		Identify: api.Identify,
-		Feed:     routeFeed{p.store, p.tails[eventstore.Lifecycle]}, Followers: p.followers, Recorder: recorder{p.registry},
+		Feed:     routeFeed{p.following(p.store), p.tails[eventstore.Lifecycle]}, Followers: p.followers, Recorder: recorder{p.registry},
 		Metrics: prometheus.DefaultRegisterer, Log: p.log.Named("gateway"),
 	})
 	if err != nil {
@@ -56,13 +56,13 @@ func (p *parts) gatewayName() string {
 
 // routeFeed gives the gateway decoded events.
 type routeFeed struct {
-	store *eventstore.Store
-	tail  *eventstore.Tail
+	reader *eventstore.Reader
+	tail   *eventstore.Tail
 }
 
 // Heads implements gateway.Feed.
 func (f routeFeed) Heads(ctx context.Context) (map[domain.Tenant]int64, error) {
-	heads, err := f.store.Heads(ctx, eventstore.Lifecycle)
+	heads, err := f.reader.Heads(ctx, eventstore.Lifecycle)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (f routeFeed) ReadAfter(ctx context.Context, cursors map[domain.Tenant]int6
 	for tenant, position := range cursors {
 		after = append(after, eventstore.Cursor{Tenant: string(tenant), After: position})
 	}
-	pages, err := f.store.ReadAfter(ctx, eventstore.Lifecycle, after, types, limit)
+	pages, err := f.reader.ReadAfter(ctx, eventstore.Lifecycle, after, types, limit)
 	if err != nil {
 		return nil, err
 	}

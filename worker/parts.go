@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,12 +102,17 @@ func (p *parts) derive() error {
 	}
 	var err error
 	p.runner, err = projection.NewRunner(projection.Params{
-		Pool: p.loopPool, Feed: eventstore.New(p.loopPool), Tails: p.tails, Projections: readmodel.Projections(),
+		Pool: p.loopPool, Feed: p.following(eventstore.New(p.loopPool)), Tails: p.tails, Projections: readmodel.Projections(),
 		Failed: func(name, tenant string, err error) {
 			p.log.Error("a projection does not move", zap.String("projection", name), zap.String("tenant", tenant), zap.Error(err))
 		},
 	})
 	return err
+}
+
+// following reads from a store for followers, who share what they read.
+func (p *parts) following(store *eventstore.Store) *eventstore.Reader {
+	return eventstore.NewReader(store, slices.Collect(maps.Values(p.tails))...)
 }
 
 // close gives back what assemble took, in reverse order.

@@ -50,7 +50,7 @@ func (s *subscriber) startNow(ctx context.Context) error {
 			on conflict on constraint subscription_cursor_pkey do nothing`
 		begun = `update phantom.subscription set begun = true where subscription = $1`
 	)
-	heads, err := s.store.Heads(ctx, s.log)
+	heads, err := s.reader.Heads(ctx, s.log)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type subscriber struct {
 
 	log    eventstore.Log
 	pool   *pgxpool.Pool
-	store  *eventstore.Store
+	reader *eventstore.Reader
 	handle Handler
 	epoch  int64
 
@@ -46,11 +46,11 @@ type progress struct {
 	astray         bool      // the cursor is not where this runner left it
 }
 
-func newSubscriber(pool *pgxpool.Pool, log eventstore.Log, s Subscription, handle Handler) *subscriber {
+func newSubscriber(pool *pgxpool.Pool, tail *eventstore.Tail, s Subscription, handle Handler) *subscriber {
 	saved := make(chan struct{}, 1)
 	saved <- struct{}{}
 	return &subscriber{
-		Subscription: s, log: log, pool: pool, store: eventstore.New(pool), handle: handle,
+		Subscription: s, log: tail.Log(), pool: pool, reader: eventstore.NewReader(eventstore.New(pool), tail), handle: handle,
 		progress: map[string]*progress{}, saved: saved,
 	}
 }
@@ -87,7 +87,7 @@ func (s *subscriber) Begin(ctx context.Context) ([]Place, error) {
 func (s *subscriber) Read(ctx context.Context, cursors []eventstore.Cursor, limit int) ([]eventstore.Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	pages, err := s.store.ReadAfter(ctx, s.log, cursors, s.Types, limit)
+	pages, err := s.reader.ReadAfter(ctx, s.log, cursors, s.Types, limit)
 	if err != nil {
 		return nil, s.because("(all)", err)
 	}

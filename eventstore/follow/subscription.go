@@ -96,7 +96,7 @@ func Subscribe(ctx context.Context, pool *pgxpool.Pool, tail *eventstore.Tail, s
 	if s.Failed == nil {
 		s.Failed = func(string, error) {}
 	}
-	work := newSubscriber(pool, tail.Log(), s, handle)
+	work := newSubscriber(pool, tail, s, handle)
 	NewLoop(Params{
 		Tail: tail, Takeover: s.Takeover, Workers: s.Workers, Batch: s.Batch,
 		Failed: func(err error) { s.Failed("", err) },

@@ -153,7 +153,10 @@ func TestAFailingHandlerStopsItsTenantAlone(t *testing.T) {
 func TestACorruptEventStopsItsTenantAlone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
+	own := s.store
+	s.store = eventstore.New(s.pool) // another process: what this one appends it remembers as it was
 	s.append("sick", "A", 5)
+	s.store = own
 	admin := pgtest.Pool(t, s.db.AdminURL)
 	for _, statement := range []string{
 		"alter table lifecycle.events disable trigger refuse_change",

@@ -29,7 +29,7 @@ func (l *lab) fair(ctx context.Context, w *world, r row, next pick, s shares) er
 		return own[client].append(ctx, w.store, to, 1)
 	})
 	counted := s.split(own)
-	err := w.followed(ctx, seen, func(ctx context.Context) error {
+	err := w.followed(ctx, w.store, seen, func(ctx context.Context) error {
 		if _, err := work.drive(ctx, crowd, 1, l.options.round/2); err != nil {
 			return err
 		}

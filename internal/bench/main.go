@@ -117,7 +117,7 @@ func groups() []group {
 		{"digest", digestRows},
 		{"load", loadRow},
 		{"handle", handleRow},
-		{"follow", followRow},
+		{"follow", followRows},
 		{"fairness", fairnessRows},
 		{"held", heldRow},
 		{"growth", growthRow},

@@ -1,0 +1,105 @@
+package eventstore
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func remembered(tenant string, first, n int64, size int) (events []Event) {
+	for i := range n {
+		events = append(events, Event{TenantID: tenant, Position: first + i, EventType: "T", EventData: make([]byte, size)})
+	}
+	return events
+}
+
+// TestWhatIsRememberedIsARun: whatever is put in, a page is the events behind its cursor without a gap, the newest put is
+// there, and what was handed out stays as it was.
+func TestWhatIsRememberedIsARun(t *testing.T) {
+	t.Parallel()
+	chance := rand.New(rand.NewPCG(1, 2))
+	var r recent
+	ends, tenants := map[string]int64{}, []string{"a", "b", "c"}
+	given := map[*Page][]Event{}
+	for range 2000 {
+		tenant := tenants[chance.IntN(len(tenants))]
+		first := max(1, ends[tenant]+1+[]int64{0, 0, 0, -2, 3}[chance.IntN(5)])
+		events := remembered(tenant, first, 1+chance.Int64N(4), 100_000)
+		r.put(events)
+		ends[tenant] = max(ends[tenant], events[len(events)-1].Position)
+		require.LessOrEqual(t, r.bytes, recentMost)
+
+		at := Cursor{Tenant: tenant, After: max(0, ends[tenant]-1-chance.Int64N(40))}
+		pages, others := r.read([]Cursor{at}, nil, 25)
+		require.Equal(t, 1, len(pages)+len(others))
+		for _, page := range pages {
+			for i, e := range page.Events {
+				require.Equal(t, at.After+1+int64(i), e.Position)
+			}
+			require.Equal(t, page.Events[len(page.Events)-1].Position, page.Through)
+			given[&page] = slices.Clone(page.Events)
+		}
+		newest, _ := r.read([]Cursor{{Tenant: tenant, After: ends[tenant] - 1}}, nil, 1)
+		require.Len(t, newest, 1)
+		require.Equal(t, ends[tenant], newest[0].Through)
+	}
+	for page, events := range given {
+		require.Equal(t, events, page.Events)
+	}
+	require.NotEmpty(t, given)
+}
+
+// TestTheOldestIsForgotten: many tenants share the memory, and one that is quiet leaves it.
+func TestTheOldestIsForgotten(t *testing.T) {
+	t.Parallel()
+	var r recent
+	r.put(remembered("quiet", 1, 1, 1000))
+	for i := range int64(40) {
+		r.put(remembered("loud", 1+i, 1, recentMost/20))
+	}
+	require.NotContains(t, r.runs, "quiet")
+	run := r.runs["loud"]
+	require.EqualValues(t, 40, run[len(run)-1].Position)
+	require.InDelta(t, 19, len(run), 1)
+	_, others := r.read([]Cursor{{Tenant: "quiet"}, {Tenant: "loud"}}, nil, 1)
+	require.Len(t, others, 2, "the database knows")
+	r.put(remembered("huge", 1, 1, 2*recentMost))
+	require.Empty(t, r.runs, "one event more than all there is room for is not kept")
+	require.Zero(t, r.bytes)
+}
+
+// TestNewsRingTogether: the first news ring at once; what comes soon after rings once, when the gap is over, and who keeps
+// up shares the news with the others, who have all of theirs in one.
+func TestNewsRingTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newKnown()
+		quick, slow := k.follow(), k.follow()
+		require.True(t, k.learn("a", 1))
+		<-quick.C()
+		require.Equal(t, map[string]int64{"a": 1}, quick.Take())
+		began := time.Now()
+		for i := range int64(100) {
+			k.learn("b", i+2)
+		}
+		require.False(t, k.learn("b", 3), "not news")
+		require.Empty(t, quick.C(), "not at once")
+		<-quick.C()
+		require.Equal(t, ringGap, time.Since(began))
+		require.Equal(t, map[string]int64{"b": 101}, quick.Take())
+		require.Equal(t, map[string]int64{"a": 1, "b": 101}, slow.Take())
+		require.Len(t, slow.C(), 1, "rung once")
+		<-time.After(ringGap)
+		k.learn("c", 1)
+		require.Len(t, quick.C(), 1, "at once again")
+		quick.Close()
+		<-time.After(ringGap)
+		k.learn("d", 1)
+		require.Equal(t, map[string]int64{"c": 1}, quick.Take(), "it does not follow any more")
+		require.Equal(t, map[string]int64{"c": 1, "d": 1}, slow.Take())
+	})
+}

@@ -20,9 +20,12 @@ type audit struct{ tenant, log, output string }
 func auditCommand() *cobra.Command {
 	var asked audit
 	verify := &cobra.Command{
-		Use: "verify", Short: "Tell whether history has been changed, and where first", Args: cobra.NoArgs,
-		Long: "Reads the logs of every tenant and holds them to their digests, their links and the anchors in PHANTOM_ARTIFACTS_URL.\n" +
-			"Exit status: 0 all well, 1 history is broken or could not be read.",
+		Use: "verify", Short: "Tell whether history has been changed, and where first", Long: "Reads the logs of every tenant and holds them to their digests, their links and the anchors in PHANTOM_ARTIFACTS_URL.\n" +
+			"Exit status: 0 all well, 1 history is broken or could not be read, 2 wrong usage.",
+		Args: func(cmd *cobra.Command, args []string) error { // before anything is run: wrong usage has a status of its own
+			_, err := asked.logs()
+			return errors.Join(err, cobra.NoArgs(cmd, args))
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return asked.verify(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	verify.Flags().StringVar(&asked.tenant, "tenant", "", "whose logs (default all)")

@@ -49,7 +49,7 @@ func TestAuditVerifyTellsWhereHistoryIsBroken(t *testing.T) {
 	require.EqualValues(t, 2, report.Broken.Position)
 	for _, wrong := range []string{"--log=diary", "--output=xml"} {
 		status, _, errs = audit(wrong)
-		require.Equal(t, 1, status)
+		require.Equal(t, 2, status)
 		require.Contains(t, errs, "accepted is")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"phantom/artifact"
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/internal/pgtest"
@@ -71,6 +72,15 @@ func TestAnErasedSubjectIsNowhere(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, pages[0].Err, "each digest covers the ciphertext, and fits")
 	require.Len(t, pages[0].Events, 4)
+	anchors, err := artifact.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, anchors.Close()) })
+	for _, log := range []eventstore.Log{eventstore.Lifecycle, eventstore.Inference} {
+		report, err := eventstore.NewAuditor(h.store, anchors).Verify(t.Context(), "default", log)
+		require.NoError(t, err)
+		require.Nil(t, report.Broken, log)
+		require.Equal(t, report.Events, report.LastVerified, "the chain covers what is erased as what is not")
+	}
 }
 
 // erasureHouse is a gateway before a target that repeats what it is told, on the real log and registry.

@@ -10,12 +10,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"phantom/artifact"
 	"phantom/devstack/stack"
 	"phantom/eventstore"
 	"phantom/eventstore/eventstoretest"
@@ -69,6 +71,16 @@ func TestABackupGoesOnInAFreshCluster(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, pages[0].Events, 25)
 
+	anchors, err := artifact.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, anchors.Close()) })
+	anchoring := eventstore.NewAnchoring(eventstore.NewAuditor(before, anchors), eventstore.Lifecycle, func(tenant string, err error) {
+		t.Errorf("anchor tenant %s: %v", tenant, err)
+	})
+	noon := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	require.NoError(t, anchoring.Look(t.Context(), noon))
+	require.NoError(t, anchoring.Look(t.Context(), noon.Add(time.Hour)))
+
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operate.md"))
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```sh backup\n(.*?)```").FindAllSubmatch(text, -1)
@@ -106,6 +118,12 @@ func TestABackupGoesOnInAFreshCluster(t *testing.T) {
 		require.EqualValues(t, 26+i, position, "the cursor goes on, over the backup's end")
 	}
 	refuses(t, fresh)
+
+	report, err := eventstore.NewAuditor(after, anchors).Verify(t.Context(), "acme", eventstore.Lifecycle)
+	require.NoError(t, err)
+	require.Nil(t, report.Broken)
+	require.EqualValues(t, 40, report.LastAnchor, "anchored before the backup")
+	require.EqualValues(t, 43, report.LastVerified, "and the chain goes on over its end")
 }
 
 // add appends n events to a stream of a tenant.

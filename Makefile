@@ -52,7 +52,7 @@ test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on 
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \
 		-oracle.duration=$(or $(DURATION),10m) -oracle.seed=$(or $(SEED),0) -oracle.report=$(CURDIR)/.phantom/oracle \
-		-oracle.distance=300ms -oracle.workers=24 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
+		-oracle.distance=500ms -oracle.workers=24 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
 
 .PHONY: bench
 bench: bin/phantom-dev ## The event store beside raw SQL, with fsync on; ARGS='-rows append -round 3s -rounds 5 -json FILE -doc docs/performance.md'

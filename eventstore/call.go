@@ -94,9 +94,6 @@ func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy boo
 		c.end(nil, fmt.Errorf("append to the %s log of tenant %s: %w", c.log, c.tenant, err))
 		return false
 	}
-	if position := newest(done); position > 0 {
-		s.news[c.log].send(c.tenant, position, func() []Event { return c.recorded(done) })
-	}
 	c.end(done, nil)
 	return false
 }
@@ -150,17 +147,25 @@ func (s *Store) deliverMany(ctx context.Context, patience int, calls []*call) (b
 		}
 		return false
 	}
-	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(*a.position, *b.position) }) // as their news must go
 	for _, a := range answers {
 		c := calls[a.stream-1]
 		done, err := a.appended(c.appends[0], c.cmd)
-		s.news[c.log].send(c.tenant, done.Position, func() []Event { return c.recorded([]Appended{done}) })
 		c.end([]Appended{done}, err)
 	}
 	for _, c := range calls {
 		c.alone = !c.known
 	}
 	return false
+}
+
+// announce tells the tails what was appended, in the order of the positions.
+func (s *Store) announce(ended []*call) {
+	slices.SortFunc(ended, func(a, b *call) int { return cmp.Compare(newest(a.result), newest(b.result)) })
+	for _, c := range ended {
+		if position := newest(c.result); position > 0 {
+			s.news[c.log].send(c.tenant, position, c.recorded)
+		}
+	}
 }
 
 func (s *Store) askCombined(ctx context.Context, patience int, calls []*call) ([]answer, error) {
@@ -214,10 +219,10 @@ func (c *call) outcomes(answers []answer) ([]Appended, error) {
 }
 
 // recorded are the events that the call has appended, as they are read; none where stored ones were left out.
-func (c *call) recorded(done []Appended) []Event {
-	next := newest(done) - int64(len(c.events.ids))
-	revisions := make([]int64, len(done))
-	for i, d := range done {
+func (c *call) recorded() []Event {
+	next := newest(c.result) - int64(len(c.events.ids))
+	revisions := make([]int64, len(c.result))
+	for i, d := range c.result {
 		if c.appends[i].SkipStored {
 			return nil
 		}
@@ -231,7 +236,7 @@ func (c *call) recorded(done []Appended) []Event {
 		events[i] = c.events.recorded(i)
 		e := &events[i]
 		e.TenantID, e.AggregateType, e.AggregateID = c.tenant, c.streams.types[to], c.streams.ids[to]
-		e.Position, e.AggregateVersion, e.RecordedAt = next, revisions[to], done[to].RecordedAt
+		e.Position, e.AggregateVersion, e.RecordedAt = next, revisions[to], c.result[to].RecordedAt
 	}
 	return events
 }

@@ -29,7 +29,8 @@ const (
 // A tenant whose head somebody else holds leaves the flights, and one of its calls keeps vigil at the head; of vigils there
 // are few, and each gives its place back after headWait, so that no number of held tenants takes all connections.
 type combiner struct {
-	deliver func(ctx context.Context, wait bool, calls []*call) (busy bool) // Store.deliver
+	deliver  func(ctx context.Context, wait bool, calls []*call) (busy bool) // Store.deliver
+	announce func(ended []*call)                                             // Store.announce
 
 	mu      sync.Mutex
 	lines   map[string]*line // of the tenants of which somebody is here
@@ -57,8 +58,8 @@ const (
 	held                    // in combiner.held
 )
 
-func newCombiner(deliver func(context.Context, bool, []*call) bool) *combiner {
-	return &combiner{deliver: deliver, lines: map[string]*line{}}
+func newCombiner(deliver func(context.Context, bool, []*call) bool, announce func([]*call)) *combiner {
+	return &combiner{deliver: deliver, announce: announce, lines: map[string]*line{}}
 }
 
 // do brings a call to its end, or returns the context's error: then a call that was not under way is not sent any more,
@@ -143,8 +144,8 @@ func (b *combiner) withdraw(l *line, c *call) {
 	}
 }
 
-// fly sends calls, and settles where their lines stand afterwards. What waits is under way before the callers hear of
-// their outcome: they would else be ahead of it for the processor.
+// fly sends calls, and settles where their lines stand afterwards. What waits is under way before anybody hears of the
+// outcome: callers and followers would else be ahead of it for the processor.
 func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*call) {
 	busy := b.deliver(ctx, vigil, calls)
 	var known, again []*call // from here on, what goes again is another flight's
@@ -156,6 +157,7 @@ func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*
 		}
 	}
 	b.land(vigil, busy, lines, again) //nolint:contextcheck // as in do
+	b.announce(known)
 	for _, c := range known {
 		close(c.done)
 	}

@@ -32,7 +32,7 @@ func BenchmarkCombiner(b *testing.B) {
 			c.end(nil, nil)
 		}
 		return false
-	})
+	}, func([]*call) {})
 	appends := oneEvent()
 	b.ReportAllocs()
 	b.SetParallelism(32)

@@ -66,7 +66,7 @@ func newField(t *testing.T) *field {
 			}
 		}
 		return false
-	})
+	}, func([]*call) {})
 	t.Cleanup(f.callers.Wait)
 	return f
 }

@@ -9,6 +9,7 @@ func DeliverTogether(ctx context.Context, s *Store, tenant, stream string, n int
 		calls[i] = fieldCall(tenant, stream+string(rune('a'+i)), 1)
 	}
 	s.deliver(ctx, false, calls)
+	s.announce(calls)
 }
 
 // Join lets a tail hear of a store's appends as Run does, and nothing else, until leave.

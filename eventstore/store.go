@@ -26,7 +26,7 @@ type Store struct {
 func New(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool, ways: map[Log]*combiner{}, news: map[Log]*announcer{}}
 	for _, log := range []Log{Lifecycle, Inference} {
-		s.ways[log] = newCombiner(s.deliver)
+		s.ways[log] = newCombiner(s.deliver, s.announce)
 		s.news[log] = &announcer{}
 	}
 	return s

@@ -113,7 +113,7 @@ func (s *Store) askOne(ctx context.Context, patience int, c *call) ([]answer, er
 }
 
 func (s *Store) askMany(ctx context.Context, patience int, c *call) ([]answer, error) {
-	const query = `select stream, outcome, stream_revision, log_position, recorded, skipped
+	const query = `select coalesce(stream, 0), outcome, stream_revision, log_position, recorded, skipped
 		from lifecycle.append_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`
 	args := append([]any{patience, c.tenant}, c.streams.args()...)
 	args = append(args, c.events.args()...)

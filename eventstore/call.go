@@ -57,6 +57,15 @@ func (c *call) combines() bool { return c.single() && len(c.events.ids) > 0 && !
 // end is the outcome, which the combiner passes on.
 func (c *call) end(result []Appended, err error) { c.known, c.result, c.err = true, result, err }
 
+// unclear tells whether append_one went by an expectation of one revision, and then met an event that stands there or a
+// command that is known: it may be a repetition by a caller who has loaded his own events.
+func (c *call) unclear(answers []answer, err error) bool {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Code == uniqueViolation
+	}
+	return err == nil && len(c.events.ids) > 0 && c.streams.from[0] == c.streams.to[0] && answers[0].outcome == outcomeDuplicateCommand
+}
+
 // uniqueViolation is how append_one refuses an event id that stands somewhere although the expectation holds.
 const uniqueViolation = "23505"
 
@@ -80,7 +89,7 @@ func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy boo
 		ask = s.askOne
 	}
 	answers, err := ask(ctx, patience, c)
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == uniqueViolation && c.single() {
+	if c.single() && c.unclear(answers, err) {
 		answers, err = s.askMany(ctx, patience, c)
 	}
 	var done []Appended

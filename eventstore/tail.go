@@ -193,6 +193,7 @@ func (t *Tail) hearUntil(ctx context.Context, conn *pgx.Conn, next time.Time, me
 		t.take(told.Payload)
 		if _, known := met[told.Payload]; isProbe(told.Payload) && !known {
 			met[told.Payload] = struct{}{}
+			t.look()                 // for what it told nobody while it knew of nobody
 			_ = t.tell(ctx, t.probe) // so that the newcomer knows of this one
 		}
 	}

@@ -35,9 +35,11 @@ type call struct {
 	err    error
 }
 
+// newCall copies what it is given: a caller who leaves may use that again while the call is still under way.
 func newCall(tenant string, log Log, appends []Append, cmd *CommandRecord) *call {
-	c := &call{tenant: tenant, log: log, appends: appends, cmd: cmd, done: make(chan struct{})}
+	c := &call{tenant: tenant, log: log, appends: slices.Clone(appends), cmd: cmd.clone(), done: make(chan struct{})}
 	for i, a := range appends {
+		c.appends[i].Events = slices.Clone(a.Events)
 		c.streams.add(a)
 		given, _ := distinct(a)
 		for _, e := range given {

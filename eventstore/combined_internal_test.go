@@ -178,3 +178,17 @@ func TestATailLooksWhenItMeetsAnother(t *testing.T) {
 	require.NoError(t, err)
 	looks("there is another one")
 }
+
+// TestACallKeepsNothingOfItsCaller: who leaves may use what he gave again, while the call is still under way.
+func TestACallKeepsNothingOfItsCaller(t *testing.T) {
+	t.Parallel()
+	a := fieldCall("acme", "s", 2).appends
+	cmd := &CommandRecord{ID: "first", RequestHash: []byte("one"), Result: []byte(`1`)}
+	id := a[0].Events[1].ID
+	c := newCall("acme", Lifecycle, a, cmd)
+	cmd.ID, cmd.RequestHash[0], cmd.Result[0] = "second", 'X', '2'
+	a[0].Stream.ID, a[0].Events[1].ID = "other", [16]byte{}
+	require.Equal(t, CommandRecord{ID: "first", RequestHash: []byte("one"), Result: []byte(`1`)}, *c.cmd)
+	require.Equal(t, "s", c.appends[0].Stream.ID)
+	require.Equal(t, id, c.appends[0].Events[1].ID)
+}

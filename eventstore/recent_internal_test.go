@@ -151,3 +151,19 @@ func TestWhatWasReadTogetherIsForgottenApart(t *testing.T) {
 	require.Contains(t, r.runs, "small")
 	require.Zero(t, alive(&r, huge))
 }
+
+// TestCompanyOutlivesTheConnection: who said that it is there counts for as long as it said, also when this tail listens
+// anew and the answers are late.
+func TestCompanyOutlivesTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tail := NewTail(New(nil), Lifecycle)
+		tail.take("?other")
+		tail.hears.Store(false)
+		tail.take(tail.probe)
+		<-time.After(2 * answerWithin)
+		require.False(t, tail.alone())
+		<-time.After(company)
+		require.True(t, tail.alone())
+	})
+}

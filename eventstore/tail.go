@@ -121,7 +121,9 @@ func (t *Tail) alone() bool {
 
 func (t *Tail) believe(others time.Duration) {
 	until := time.Now().Add(others)
-	t.others.Store(&until)
+	if before := t.others.Load(); before == nil || until.After(*before) { // a word of before still counts
+		t.others.Store(&until)
+	}
 }
 
 // tell notifies. A notification needs no flush of its own: what a crash swallows, the polling finds.

@@ -48,7 +48,7 @@ func (s *Store) Append(ctx context.Context, tenant string, log Log, appends []Ap
 
 // answer is one row of what the functions answer.
 type answer struct {
-	stream   int32 // number from 1
+	stream   int32 // number from 1; 0 for a busy head
 	outcome  string
 	revision *int64
 	position *int64
@@ -62,9 +62,9 @@ func toAnswer(row pgx.CollectableRow) (answer, error) {
 	return a, err
 }
 
-// appendAt finds the stream of an answer. A command without streams is answered for none.
+// appendAt finds the stream of an answer. A command without streams and a busy head are answered for none.
 func appendAt(appends []Append, number int32) Append {
-	if i := int(number) - 1; i < len(appends) {
+	if i := int(number) - 1; i >= 0 && i < len(appends) {
 		return appends[i]
 	}
 	return Append{}

@@ -35,9 +35,11 @@ type call struct {
 	err    error
 }
 
+// newCall copies what it is given: a caller who leaves may use that again while the call is still under way.
 func newCall(tenant string, log Log, appends []Append, cmd *CommandRecord) *call {
-	c := &call{tenant: tenant, log: log, appends: appends, cmd: cmd, done: make(chan struct{})}
+	c := &call{tenant: tenant, log: log, appends: slices.Clone(appends), cmd: cmd.clone(), done: make(chan struct{})}
 	for i, a := range appends {
+		c.appends[i].Events = slices.Clone(a.Events)
 		c.streams.add(a)
 		given, _ := distinct(a)
 		for _, e := range given {
@@ -56,6 +58,15 @@ func (c *call) combines() bool { return c.single() && len(c.events.ids) > 0 && !
 
 // end is the outcome, which the combiner passes on.
 func (c *call) end(result []Appended, err error) { c.known, c.result, c.err = true, result, err }
+
+// unclear tells whether append_one went by an expectation of one revision, and then met an event that stands there or a
+// command that is known: it may be a repetition by a caller who has loaded his own events.
+func (c *call) unclear(answers []answer, err error) bool {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Code == uniqueViolation
+	}
+	return err == nil && len(c.events.ids) > 0 && c.streams.from[0] == c.streams.to[0] && answers[0].outcome == outcomeDuplicateCommand
+}
 
 // uniqueViolation is how append_one refuses an event id that stands somewhere although the expectation holds.
 const uniqueViolation = "23505"
@@ -80,7 +91,7 @@ func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy boo
 		ask = s.askOne
 	}
 	answers, err := ask(ctx, patience, c)
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == uniqueViolation && c.single() {
+	if c.single() && c.unclear(answers, err) {
 		answers, err = s.askMany(ctx, patience, c)
 	}
 	var done []Appended
@@ -110,7 +121,7 @@ func (s *Store) askOne(ctx context.Context, patience int, c *call) ([]answer, er
 }
 
 func (s *Store) askMany(ctx context.Context, patience int, c *call) ([]answer, error) {
-	const query = `select stream, outcome, stream_revision, log_position, recorded, skipped
+	const query = `select coalesce(stream, 0), outcome, stream_revision, log_position, recorded, skipped
 		from lifecycle.append_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`
 	args := append([]any{patience, c.tenant}, c.streams.args()...)
 	args = append(args, c.events.args()...)

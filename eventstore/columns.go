@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"cmp"
 	"time"
 
@@ -89,6 +90,13 @@ func (c *eventColumns) join(other eventColumns) {
 	c.causation = append(c.causation, other.causation...)
 	c.correlation = append(c.correlation, other.correlation...)
 	c.digests = append(c.digests, other.digests...)
+}
+
+func (c *CommandRecord) clone() *CommandRecord {
+	if c == nil {
+		return nil
+	}
+	return &CommandRecord{ID: c.ID, RequestHash: bytes.Clone(c.RequestHash), Result: bytes.Clone(c.Result)}
 }
 
 func (c *CommandRecord) args() []any {

@@ -152,3 +152,43 @@ func TestWhoLeavesNeitherLosesNorDoubles(t *testing.T) {
 		require.True(t, found, "an event stands there twice")
 	}
 }
+
+// TestATailLooksWhenItMeetsAnother: what that one appended before it knew of this one, it told nobody.
+func TestATailLooksWhenItMeetsAnother(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	tail := NewTail(New(db.Pool(t)), Lifecycle)
+	conn, err := tail.connect(t.Context())
+	require.NoError(t, err)
+	defer closeNow(t.Context(), conn)
+	ctx, stop := context.WithCancel(t.Context())
+	var hearing sync.WaitGroup
+	hearing.Go(func() { tail.hear(ctx, conn) })
+	defer hearing.Wait()
+	defer stop()
+	looks := func(why string) {
+		select {
+		case <-tail.asked:
+		case <-time.After(patience):
+			require.Fail(t, "it does not look", why)
+		}
+	}
+	looks("it hears")
+	_, err = pgtest.Pool(t, db.AdminURL).Exec(t.Context(), "select pg_notify('phantom_lifecycle', '?other')")
+	require.NoError(t, err)
+	looks("there is another one")
+}
+
+// TestACallKeepsNothingOfItsCaller: who leaves may use what he gave again, while the call is still under way.
+func TestACallKeepsNothingOfItsCaller(t *testing.T) {
+	t.Parallel()
+	a := fieldCall("acme", "s", 2).appends
+	cmd := &CommandRecord{ID: "first", RequestHash: []byte("one"), Result: []byte(`1`)}
+	id := a[0].Events[1].ID
+	c := newCall("acme", Lifecycle, a, cmd)
+	cmd.ID, cmd.RequestHash[0], cmd.Result[0] = "second", 'X', '2'
+	a[0].Stream.ID, a[0].Events[1].ID = "other", [16]byte{}
+	require.Equal(t, CommandRecord{ID: "first", RequestHash: []byte("one"), Result: []byte(`1`)}, *c.cmd)
+	require.Equal(t, "s", c.appends[0].Stream.ID)
+	require.Equal(t, id, c.appends[0].Events[1].ID)
+}

@@ -24,3 +24,6 @@ func (t *Tail) Told() bool {
 	defer t.untold.mu.Unlock()
 	return len(t.untold.fresh) == 0 && len(t.outbox.C()) == 0
 }
+
+// Reading tells whether a follower reads for the others too.
+func Reading(t *Tail) bool { return len(t.reading) > 0 }

@@ -1,6 +1,9 @@
 package eventstore
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // How followers share what they read.
 const (
@@ -8,6 +11,8 @@ const (
 	nearMost = 500
 	// sharedMost is how many events they read at once, about.
 	sharedMost = 5_000
+	// sharedWait is how long a follower waits for the one that reads: that one may have no connection.
+	sharedWait = time.Second
 )
 
 // Reader reads logs for the followers of a process. Near the end of a log that has a tail they share what one of them
@@ -56,11 +61,16 @@ func (r *Reader) ReadAfter(ctx context.Context, log Log, cursors []Cursor, types
 }
 
 // share reads all types for whoever follows, one at a time: who waited finds what the one before has read. It answers
-// also with those whose next event is not what was appended: one of another type may be nothing to this follower.
+// also with those whose next event is not what was appended: one of another type may be nothing to this follower; and with
+// all when it has waited too long.
 func (r *Reader) share(ctx context.Context, t *Tail, near []Cursor, types []string, limit int) (pages []Page, alone []Cursor, err error) {
+	patience := time.NewTimer(sharedWait)
+	defer patience.Stop()
 	select {
 	case t.reading <- struct{}{}:
 		defer func() { <-t.reading }()
+	case <-patience.C:
+		return nil, near, nil
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}

@@ -204,3 +204,32 @@ func TestFollowersBesideAppends(t *testing.T) {
 	}
 	require.NoError(t, working.Wait())
 }
+
+// TestAFollowerWithoutAConnectionDelaysNoOther: it reads for the others too, but they do not wait for it for long.
+func TestAFollowerWithoutAConnectionDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	store, tail := joined(t, db)
+	appendTo(t, eventstore.New(db.Pool(t)), "acme", batchFor("s", 3))
+	appendTo(t, store, "acme", batchFor("s", 1)) // the tail hears how far the log goes
+	starved := db.Pool(t)
+	for range starved.Config().MaxConns {
+		held, err := starved.Acquire(t.Context())
+		require.NoError(t, err)
+		defer held.Release()
+	}
+	ctx, end := context.WithCancel(t.Context())
+	stuck := make(chan error, 1)
+	go func() {
+		_, err := eventstore.NewReader(eventstore.New(starved), tail).ReadAfter(ctx, eventstore.Lifecycle, []eventstore.Cursor{{Tenant: "acme"}}, nil, 10)
+		stuck <- err
+	}()
+	require.Eventually(t, func() bool { return eventstore.Reading(tail) }, patience, tick)
+	soon, cancel := context.WithTimeout(t.Context(), patience/6)
+	defer cancel()
+	pages, err := eventstore.NewReader(store, tail).ReadAfter(soon, eventstore.Lifecycle, []eventstore.Cursor{{Tenant: "acme"}}, nil, 10)
+	end()
+	require.Error(t, <-stuck)
+	require.NoError(t, err)
+	require.Len(t, pages[0].Events, 4)
+}

@@ -17,9 +17,13 @@ const eventOverhead = 500
 type recent struct {
 	mu    sync.RWMutex
 	runs  map[string][]Event // by tenant; what a reader was given is not written to any more
+	held  map[string]weight  // by tenant: what the array of its run keeps from being freed
 	queue []kept             // the oldest first
 	bytes int
 }
+
+// weight counts bytes: of a run, and of what it has lost and readers may still have.
+type weight struct{ run, lost int }
 
 // kept is one put: a tenant's events up to a position.
 type kept struct {
@@ -37,43 +41,57 @@ func (r *recent) put(events []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.runs == nil {
-		r.runs = make(map[string][]Event)
+		r.runs, r.held = make(map[string][]Event), make(map[string]weight)
 	}
 	tenant, first, through := events[0].TenantID, events[0].Position, events[len(events)-1].Position
-	run := r.runs[tenant]
+	run, before := r.runs[tenant], r.held[tenant]
 	switch {
 	case len(run) == 0 || first > run[len(run)-1].Position+1:
-		r.runs[tenant] = slices.Clip(events)
+		r.runs[tenant] = slices.Clone(events) // not in the array of others that were read with them
+		before = weight{}
 	case through > run[len(run)-1].Position:
 		events = events[behind(events, run[len(run)-1].Position):]
 		r.runs[tenant] = append(run, events...)
 	case first < run[0].Position && through >= run[0].Position-1:
 		events = events[:behind(events, run[0].Position-1)]
 		r.runs[tenant] = slices.Concat(events, run)
+		before.lost = 0
 	default:
 		return
 	}
-	bytes := 0
-	for _, e := range events {
-		bytes += len(e.EventData) + len(e.Metadata) + eventOverhead
-	}
+	bytes := bytesOf(events)
+	r.held[tenant] = weight{before.run + bytes, before.lost}
 	r.queue = append(r.queue, kept{tenant, through, bytes})
 	for r.bytes += bytes; r.bytes > recentMost; {
 		r.forget()
 	}
 }
 
-// forget drops the oldest put.
+func bytesOf(events []Event) (n int) {
+	for _, e := range events {
+		n += len(e.EventData) + len(e.Metadata) + eventOverhead
+	}
+	return n
+}
+
+// forget drops the oldest put. A run that has lost more than it holds moves to an array of its own.
 func (r *recent) forget() {
 	oldest := r.queue[0]
 	r.queue = r.queue[1:]
 	r.bytes -= oldest.bytes
 	run := r.runs[oldest.tenant]
-	if n := behind(run, oldest.through); n < len(run) {
-		r.runs[oldest.tenant] = run[n:]
-	} else {
+	n := behind(run, oldest.through)
+	if n == len(run) {
 		delete(r.runs, oldest.tenant)
+		delete(r.held, oldest.tenant)
+		return
 	}
+	lost, now := bytesOf(run[:n]), r.held[oldest.tenant]
+	now, run = weight{now.run - lost, now.lost + lost}, run[n:]
+	if now.lost > now.run {
+		now.lost, run = 0, slices.Clone(run)
+	}
+	r.runs[oldest.tenant], r.held[oldest.tenant] = run, now
 }
 
 // read answers for the cursors whose next event is remembered, as ReadAfter would, and with the other cursors.

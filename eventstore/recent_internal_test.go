@@ -2,10 +2,12 @@ package eventstore
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 )
@@ -101,5 +103,67 @@ func TestNewsRingTogether(t *testing.T) {
 		k.learn("d", 1)
 		require.Equal(t, map[string]int64{"c": 1}, quick.Take(), "it does not follow any more")
 		require.Equal(t, map[string]int64{"c": 1, "d": 1}, slow.Take())
+	})
+}
+
+// alive is how many of them the memory still keeps.
+func alive(of *recent, data []weak.Pointer[byte]) (n int) {
+	for range 3 {
+		runtime.GC()
+	}
+	for _, d := range data {
+		if d.Value() != nil {
+			n++
+		}
+	}
+	runtime.KeepAlive(of)
+	return n
+}
+
+// TestWhatIsForgottenIsFree: what left the memory is not kept by what its tenant has got since.
+func TestWhatIsForgottenIsFree(t *testing.T) {
+	t.Parallel()
+	var r recent
+	var burst []weak.Pointer[byte]
+	for i := range int64(1000) {
+		events := remembered("acme", 1+i, 1, recentMost/1000-eventOverhead)
+		burst = append(burst, weak.Make(&events[0].EventData[0]))
+		r.put(events)
+	}
+	for i := range int64(60) { // acme trickles on while another one pushes its burst out
+		r.put(remembered("acme", 1001+i, 1, 1))
+		r.put(remembered("globex", 1+i, 1, recentMost/50))
+	}
+	require.NotEmpty(t, r.runs["acme"])
+	require.Greater(t, r.runs["acme"][0].Position, int64(1000), "the burst is forgotten")
+	require.Less(t, alive(&r, burst), 10)
+}
+
+// TestWhatWasReadTogetherIsForgottenApart: a tenant's events do not keep those that one call has read beside them.
+func TestWhatWasReadTogetherIsForgottenApart(t *testing.T) {
+	t.Parallel()
+	var r recent
+	together := append(remembered("huge", 1, 2, recentMost/2), remembered("small", 1, 1, 1)...)
+	huge := []weak.Pointer[byte]{weak.Make(&together[0].EventData[0])}
+	r.put(together[:2:2])
+	r.put(together[2:])
+	require.NotContains(t, r.runs, "huge")
+	require.Contains(t, r.runs, "small")
+	require.Zero(t, alive(&r, huge))
+}
+
+// TestCompanyOutlivesTheConnection: who said that it is there counts for as long as it said, also when this tail listens
+// anew and the answers are late.
+func TestCompanyOutlivesTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tail := NewTail(New(nil), Lifecycle)
+		tail.take("?other")
+		tail.hears.Store(false)
+		tail.take(tail.probe)
+		<-time.After(2 * answerWithin)
+		require.False(t, tail.alone())
+		<-time.After(company)
+		require.True(t, tail.alone())
 	})
 }

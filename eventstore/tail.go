@@ -60,7 +60,7 @@ type Tail struct {
 	outbox  *News         // those that it is time to tell
 	asked   chan struct{} // to look now
 	hears   atomic.Bool   // notifications of this process come back to it
-	probe   string        // the payload that shows it, and tells other tails of this one
+	probe   string        // the payload that shows it, and tells other tails of this one; a connection's own, and listen's
 	// others is until when other tails are believed to be there.
 	others atomic.Pointer[time.Time]
 }
@@ -68,7 +68,7 @@ type Tail struct {
 // NewTail makes the tail of a log. It does nothing until Run.
 func NewTail(store *Store, log Log) *Tail {
 	t := &Tail{
-		store: store, log: log, known: newKnown(), outbox: newNews(nil), probe: "?" + uuid.NewString(),
+		store: store, log: log, known: newKnown(), outbox: newNews(nil),
 		asked: make(chan struct{}, 1), reading: make(chan struct{}, 1),
 	}
 	t.untold.gap, t.untold.tell = notifyGap, t.outbox.put
@@ -121,7 +121,9 @@ func (t *Tail) alone() bool {
 
 func (t *Tail) believe(others time.Duration) {
 	until := time.Now().Add(others)
-	t.others.Store(&until)
+	if before := t.others.Load(); before == nil || until.After(*before) { // a word of before still counts
+		t.others.Store(&until)
+	}
 }
 
 // tell notifies. A notification needs no flush of its own: what a crash swallows, the polling finds.
@@ -168,6 +170,7 @@ func (t *Tail) connect(ctx context.Context) (*pgx.Conn, error) {
 // by a notification of its own: a connection may be gone without a word, and a pooler may listen with another one. Until
 // then, and again, the polling counts on nobody.
 func (t *Tail) hear(ctx context.Context, conn *pgx.Conn) {
+	t.probe = "?" + uuid.NewString() // the others answer whom they have not met
 	met := map[string]struct{}{t.probe: {}}
 	for {
 		_ = t.tell(ctx, t.probe) // not sent, it is not heard either
@@ -192,6 +195,7 @@ func (t *Tail) hearUntil(ctx context.Context, conn *pgx.Conn, next time.Time, me
 		t.take(told.Payload)
 		if _, known := met[told.Payload]; isProbe(told.Payload) && !known {
 			met[told.Payload] = struct{}{}
+			t.look()                 // for what it told nobody while it knew of nobody
 			_ = t.tell(ctx, t.probe) // so that the newcomer knows of this one
 		}
 	}

@@ -200,3 +200,21 @@ func TestTailRefusesAnotherLog(t *testing.T) {
 	tail := eventstore.NewTail(eventstore.New(nil), "other")
 	require.ErrorIs(t, tail.Run(t.Context()), eventstore.ErrMalformed)
 }
+
+// TestANewConnectionAsksAnew: other tails answer whom they have not met, so who listens again must be a stranger to them;
+// else it would think itself alone until their next word.
+func TestANewConnectionAsksAnew(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	admin := pgtest.Pool(t, db.AdminURL)
+	others := listening(t, db, eventstore.Lifecycle)
+	run(t, eventstore.NewTail(eventstore.New(db.Pool(t)), eventstore.Lifecycle))
+	first := others.hear()
+	require.Equal(t, "?", first[:1])
+	_, err := admin.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity
+		where datname = current_database() and query like 'listen phantom%' and pid <> $1`, others.conn.PgConn().PID())
+	require.NoError(t, err)
+	again := others.hear()
+	require.Equal(t, "?", again[:1])
+	require.NotEqual(t, first, again)
+}

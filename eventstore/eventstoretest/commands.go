@@ -66,6 +66,11 @@ func commandsAndRepetition(t *testing.T, b bench) {
 	require.NoError(t, err)
 	first[0].Repeated = true
 	require.Equal(t, first, again)
+	again, err = b.handle(t, record("c", "hash"), to("s", eventstore.Exact(2), batch...))
+	require.NoError(t, err, "also for who has loaded its own events")
+	require.Equal(t, first, again)
+	_, err = b.handle(t, record("c", "other"), to("s", eventstore.Exact(2), batch...))
+	require.ErrorIs(t, err, eventstore.ErrDuplicateCommand)
 	_, err = b.handle(t, record("c", "other"), to("s", eventstore.NoStream(), batch...))
 	require.ErrorIs(t, err, eventstore.ErrDuplicateCommand, "the same id for another request")
 

@@ -8,9 +8,9 @@
 --   busy               somebody else holds the tenant's head, and the caller did not want to wait
 -- The expectation is a range of revisions. Besides what step 7 did it writes the link, and need not wait for the head.
 --
--- An expectation of one revision that holds speaks for the events too: were they in this stream, it would have moved. So
--- they are not looked up, which would cost as much as a third of writing them. An id that stands somewhere all the same is
--- refused by its key, events_event_id_key, and append_many tells what is the matter.
+-- An expectation of one revision that holds speaks for the events too: had this call appended them before, the stream would
+-- have moved. So they are not looked up, which would cost as much as a third of writing them. An id that stands somewhere
+-- all the same is refused by its key, events_event_id_key, or its command is known, and append_many tells what is the matter.
 --
 -- Plans must not depend on what the tables held when they were made: see step 7. An id is looked up as the first one that is
 -- not smaller: the order can only come from the index on it. An equality was planned on an empty table as a scan of all of

@@ -29,7 +29,8 @@ type Projection interface {
 	Log() eventstore.Log
 	// Types are the event types that Apply gets; others pass by.
 	Types() []string
-	// Apply writes the rows of one tenant's events, at least one, in position order, into a generation.
+	// Apply writes the rows of one tenant's events, at least one, in position order, into a generation. The events are other
+	// followers' too, and not to be changed.
 	// The transaction carries the tenant for row-level security, and is rolled back on an error. An
 	// error that PostgreSQL or the network is not to blame for is the event's: see the package.
 	Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error

@@ -9,14 +9,11 @@ import (
 	"phantom/eventstore"
 )
 
-// The pauses after a failure: the first, and the longest.
 const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = time.Minute
+	firstPause = 50 * time.Millisecond // the first one after a failure
+	lastPause  = time.Minute           // the longest
+	endTimeout = 10 * time.Second      // of saving what was handled, after the context has ended
 )
-
-// endTimeout bounds the saving of what was handled, after the context has ended.
-const endTimeout = 10 * time.Second
 
 // Work is what a Loop drives: a projection, or a subscription. A Loop calls Handle from its workers, for one page of a
 // tenant at a time, and everything else from one goroutine.

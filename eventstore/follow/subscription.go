@@ -54,7 +54,7 @@ type Handler func(ctx context.Context, d *Delivery) error
 // Delivery is news of one tenant.
 type Delivery struct {
 	Tenant string
-	Events []eventstore.Event // at least one, in the order of their positions
+	Events []eventstore.Event // at least one, in the order of their positions; other followers' too, not to be changed
 	// Through is how far the log was looked at for them.
 	Through int64
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -250,44 +249,6 @@ func (c *call) recorded() []Event {
 		e.Position, e.AggregateVersion, e.RecordedAt = next, revisions[to], c.result[to].RecordedAt
 	}
 	return events
-}
-
-// footprint is what calls of one tenant must not meet on when they travel together: what one writes, another one's
-// expectations and repetitions are about.
-type footprint struct {
-	streams  map[Stream]struct{}
-	commands map[string]struct{}
-	events   map[uuid.UUID]struct{}
-}
-
-func newFootprint() *footprint {
-	return &footprint{map[Stream]struct{}{}, map[string]struct{}{}, map[uuid.UUID]struct{}{}}
-}
-
-// add adds a call that combines, unless it meets one that was added.
-func (f *footprint) add(c *call) bool {
-	a := c.appends[0]
-	if _, met := f.streams[a.Stream]; met {
-		return false
-	}
-	if c.cmd != nil {
-		if _, met := f.commands[c.cmd.ID]; met {
-			return false
-		}
-	}
-	for _, e := range a.Events {
-		if _, met := f.events[e.ID]; met {
-			return false
-		}
-	}
-	f.streams[a.Stream] = struct{}{}
-	if c.cmd != nil {
-		f.commands[c.cmd.ID] = struct{}{}
-	}
-	for _, e := range a.Events {
-		f.events[e.ID] = struct{}{}
-	}
-	return true
 }
 
 // distinctSorted is the order in which heads are locked.

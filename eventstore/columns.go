@@ -47,6 +47,7 @@ type eventColumns struct {
 	occurred               []time.Time
 	causation, correlation []*string
 	digests                [][]byte
+	bytes                  int // of data and metadata
 }
 
 func (c *eventColumns) add(tenant string, stream Stream, e NewEvent) {
@@ -61,6 +62,7 @@ func (c *eventColumns) add(tenant string, stream Stream, e NewEvent) {
 	c.causation = append(c.causation, orNull(e.CausationID))
 	c.correlation = append(c.correlation, orNull(e.CorrelationID))
 	c.digests = append(c.digests, digest[:])
+	c.bytes += len(e.Data) + len(e.Metadata)
 }
 
 // recorded is an event as it is read, as far as these columns tell.

@@ -13,9 +13,11 @@ const (
 	mostFlights = 2
 	// mostVigils is how many more wait for a head that another process holds, each on a connection.
 	mostVigils = 2
-	// mostCalls and mostEvents bound what travels together: how long a tenant's head is held, and what one error can touch.
+	// mostCalls, mostEvents and mostBytes bound what travels together: how long a tenant's head is held, what one error can
+	// touch, and what is sent at once. A call by itself may be larger.
 	mostCalls  = 128
 	mostEvents = 1000
+	mostBytes  = 4 << 20
 	// mostInLine is how many calls of a tenant may wait. Who comes later waits for a place, and holds nothing meanwhile.
 	mostInLine = 256
 )
@@ -233,7 +235,7 @@ func (b *combiner) start(vigil bool, lines []*line, calls []*call) {
 // collect takes the next calls of up to so many lines. A call that does not combine goes by itself.
 func (b *combiner) collect(from *[]*line, most int) (lines []*line, calls []*call) {
 	var prints []*footprint
-	events := 0
+	var all load
 	for len(*from) > 0 && len(lines) < most {
 		l := (*from)[0]
 		if len(l.calls) == 0 { // all were withdrawn
@@ -242,7 +244,7 @@ func (b *combiner) collect(from *[]*line, most int) (lines []*line, calls []*cal
 			*from = (*from)[1:]
 			continue
 		}
-		if len(lines) > 0 && (!l.calls[0].combines() || events+len(l.calls[0].events.ids) > mostEvents) {
+		if len(lines) > 0 && (!l.calls[0].combines() || !all.holds(l.calls[0])) {
 			break
 		}
 		*from = (*from)[1:]
@@ -254,10 +256,10 @@ func (b *combiner) collect(from *[]*line, most int) (lines []*line, calls []*cal
 		trace := newFootprint()
 		trace.add(l.calls[0])
 		prints = append(prints, trace)
-		events += len(l.calls[0].events.ids)
+		all.add(l.calls[0])
 		calls = append(calls, l.next())
 	}
-	return lines, fill(lines, prints, calls, events)
+	return lines, fill(lines, prints, calls, all)
 }
 
 func (l *line) next() *call {
@@ -267,17 +269,18 @@ func (l *line) next() *call {
 }
 
 // fill takes further calls of the lines, in turn, until there is no room or each line's next one has to wait.
-func fill(lines []*line, prints []*footprint, calls []*call, events int) []*call {
+func fill(lines []*line, prints []*footprint, calls []*call, all load) []*call {
 	for more := true; more; {
 		more = false
 		for i, l := range lines {
-			if len(l.calls) == 0 || !l.calls[0].combines() || len(calls) >= mostCalls {
+			if len(l.calls) == 0 || !l.calls[0].combines() {
 				continue
 			}
-			if events += len(l.calls[0].events.ids); events > mostEvents {
+			if !all.holds(l.calls[0]) {
 				return calls
 			}
 			if prints[i].add(l.calls[0]) {
+				all.add(l.calls[0])
 				calls = append(calls, l.next())
 				more = true
 			}

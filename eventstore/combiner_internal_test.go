@@ -67,19 +67,28 @@ func newField(t *testing.T) *field {
 		}
 		return false
 	}, func([]*call) {})
-	t.Cleanup(f.callers.Wait)
+	t.Cleanup(func() {
+		if !t.Failed() { // else some may wait for ever
+			f.callers.Wait()
+		}
+	})
 	return f
 }
 
 // append sends a call of its own stream, and returns when it stands in line or is under way.
 func (f *field) append(ctx context.Context, tenant string, stream string, events int) <-chan error {
 	f.t.Helper()
+	return f.send(ctx, tenant, func() *call { return fieldCall(tenant, stream, events) })
+}
+
+func (f *field) send(ctx context.Context, tenant string, encode func() *call) <-chan error {
+	f.t.Helper()
 	outcome := make(chan error, 1)
 	encoded := make(chan struct{})
 	f.callers.Go(func() {
 		_, err := f.do(ctx, tenant, func() *call {
 			close(encoded)
-			return fieldCall(tenant, stream, events)
+			return encode()
 		})
 		outcome <- err
 	})
@@ -173,6 +182,36 @@ func TestCallsThatMeetTravelApart(t *testing.T) {
 	require.Equal(t, []string{"acme"}, second.tenants())
 	second.land <- landing{}
 	under[1].land <- landing{}
+}
+
+// TestAFlightIsBoundedInBytes: what is large does not travel with others, and travels all the same.
+func TestAFlightIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	f := newField(t)
+	under := f.busy()
+	for i := range 3 {
+		f.send(t.Context(), "acme", func() *call {
+			large := NewEvent{ID: uuid.New(), Type: "Large", Version: 1, Data: make([]byte, mostBytes/2), OccurredAt: time.UnixMicro(1)}
+			to := Append{Stream: Stream{Type: "Thing", ID: strconv.Itoa(i)}, Events: []NewEvent{large}}
+			if i == 2 {
+				to.Events = append(to.Events, large, large)
+			}
+			return newCall("acme", Lifecycle, []Append{to}, nil)
+		})
+		f.standing("acme", i+1)
+	}
+	under[0].land <- landing{}
+	first := f.next()
+	require.Len(t, first.calls, 1, "metadata counts too: two halves are more than a whole")
+	under[1].land <- landing{}
+	first.land <- landing{}
+	second := f.next()
+	require.Len(t, second.calls, 1)
+	second.land <- landing{}
+	third := f.next()
+	require.Len(t, third.calls, 1)
+	require.Greater(t, third.calls[0].events.bytes, mostBytes)
+	third.land <- landing{}
 }
 
 func TestAFlightIsBounded(t *testing.T) {

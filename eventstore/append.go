@@ -20,9 +20,10 @@ const (
 	outcomeDuplicateCommand = "duplicate_command"
 )
 
-// Append appends to all streams or to none, in one round trip, which it shares with others of the process that wait at the
-// same time, and answers in the order of the streams. Positions
-// follow the order given. Decided in this order:
+// Append appends to all streams or to none, and answers in the order of the streams. Positions follow the order given. It
+// takes one round trip, shared with others of the process that wait at the same time; more only for what was left out of
+// such a one, for a head that is held, and for an event or command that is known although an exact expectation holds.
+// Decided in this order:
 //
 //  1. The events of all streams stand there already, each stream's one after the other in this order: their first
 //     result with Repeated, whatever the expectations; unless the command is known with another request hash.

@@ -80,7 +80,7 @@ func (h *history) verify(t *testing.T) eventstore.Report {
 // force changes history as a superuser can.
 func (h *history) force(t *testing.T, statements ...string) {
 	t.Helper()
-	for _, table := range tablesNamed(t, h.admin, "events") {
+	for _, table := range eventTables() {
 		_, err := h.admin.Exec(t.Context(), "alter table "+table+" disable trigger refuse_change")
 		require.NoError(t, err)
 	}

@@ -73,9 +73,9 @@ const uniqueViolation = "23505"
 // errBusy says that somebody else holds the tenant's head.
 var errBusy = errors.New("the tenant's head is held by somebody else")
 
-// deliver asks PostgreSQL once for the calls, which are of one log, and ends those whose outcome it learned. What it does not
-// end was not appended and must be sent again: all of them later when it answers that a head is busy, else those that are
-// marked alone by themselves. Without wait, nobody's head is waited for.
+// deliver asks PostgreSQL for the calls, which are of one log, once (a single one that is unclear twice), and ends those
+// whose outcome it learned. What it does not end was not appended and must be sent again: all of them later when it answers
+// that a head is busy, else those that are marked alone by themselves. Without wait, nobody's head is waited for.
 func (s *Store) deliver(ctx context.Context, wait bool, calls []*call) (busy bool) {
 	patience := 0
 	if wait {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // How appends of a process share the way to PostgreSQL.
@@ -20,6 +21,8 @@ const (
 	mostBytes  = 4 << 20
 	// mostInLine is how many calls of a tenant may wait. Who comes later waits for a place, and holds nothing meanwhile.
 	mostInLine = 256
+	// mostRegather is how long a tenant's next flight waits for the callers of its last one.
+	mostRegather = 2 * time.Millisecond
 )
 
 // combiner brings the calls of one log to PostgreSQL, together where they would have to wait anyway.
@@ -41,24 +44,6 @@ type combiner struct {
 	flights int
 	vigils  int
 }
-
-// line is where the calls of a tenant wait.
-type line struct {
-	tenant  string
-	places  chan struct{} // one for each call in line or under way
-	callers int
-	calls   []*call // waiting
-	state   lineState
-}
-
-type lineState uint8
-
-const (
-	idle   lineState = iota // nobody waits, none is under way
-	ready                   // in combiner.ready
-	flying                  // its calls are under way
-	held                    // in combiner.held
-)
 
 func newCombiner(deliver func(context.Context, bool, []*call) bool, announce func([]*call)) *combiner {
 	return &combiner{deliver: deliver, announce: announce, lines: map[string]*line{}}
@@ -129,6 +114,7 @@ func (b *combiner) takeOff(l *line, c *call) bool {
 		return true
 	}
 	l.calls = append(l.calls, c)
+	l.gather()
 	if l.state == idle {
 		b.queue(l, ready)
 	}
@@ -147,8 +133,10 @@ func (b *combiner) withdraw(l *line, c *call) {
 }
 
 // fly sends calls, and settles where their lines stand afterwards. What waits is under way before anybody hears of the
-// outcome: callers and followers would else be ahead of it for the processor.
+// outcome: callers and followers would else be ahead of it for the processor. Only where all of it would be one tenant's,
+// one flight after the other, is it worth to have the callers back first.
 func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*call) {
+	began := time.Now()
 	busy := b.deliver(ctx, vigil, calls)
 	var known, again []*call // from here on, what goes again is another flight's
 	for _, c := range calls {
@@ -158,11 +146,42 @@ func (b *combiner) fly(ctx context.Context, vigil bool, lines []*line, calls []*
 			again = append(again, c)
 		}
 	}
+	if len(lines) == 1 && len(known) > 1 {
+		b.regather(lines[0], known, time.Since(began))
+		known = nil
+	}
 	b.land(vigil, busy, lines, again) //nolint:contextcheck // as in do
+	b.tell(known)
+}
+
+func (b *combiner) tell(known []*call) {
 	b.announce(known)
 	for _, c := range known {
 		close(c.done)
 	}
+}
+
+// regather tells the callers of one tenant of their outcomes, and waits a moment for those who come back with their next
+// call. They would else travel by turns, one half behind the other, and each half pay for a flush.
+func (b *combiner) regather(l *line, known []*call, took time.Duration) {
+	all := b.expect(l, len(known))
+	b.tell(known)
+	late := time.NewTimer(min(took/4, mostRegather))
+	defer late.Stop()
+	select {
+	case <-all:
+	case <-late.C:
+	}
+}
+
+// expect answers with what is closed when as many calls wait as do now, and so many more.
+func (b *combiner) expect(l *line, more int) <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.expected = min(len(l.calls)+more, mostCalls)
+	l.gathered = make(chan struct{})
+	l.gather()
+	return l.gathered
 }
 
 func (b *combiner) land(vigil, busy bool, lines []*line, again []*call) {
@@ -260,31 +279,4 @@ func (b *combiner) collect(from *[]*line, most int) (lines []*line, calls []*cal
 		calls = append(calls, l.next())
 	}
 	return lines, fill(lines, prints, calls, all)
-}
-
-func (l *line) next() *call {
-	c := l.calls[0]
-	l.calls = l.calls[1:]
-	return c
-}
-
-// fill takes further calls of the lines, in turn, until there is no room or each line's next one has to wait.
-func fill(lines []*line, prints []*footprint, calls []*call, all load) []*call {
-	for more := true; more; {
-		more = false
-		for i, l := range lines {
-			if len(l.calls) == 0 || !l.calls[0].combines() {
-				continue
-			}
-			if !all.holds(l.calls[0]) {
-				return calls
-			}
-			if prints[i].add(l.calls[0]) {
-				all.add(l.calls[0])
-				calls = append(calls, l.next())
-				more = true
-			}
-		}
-	}
-	return calls
 }

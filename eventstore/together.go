@@ -52,3 +52,24 @@ func (f *footprint) add(c *call) bool {
 	}
 	return true
 }
+
+// fill takes further calls of the lines, in turn, until there is no room or each line's next one has to wait.
+func fill(lines []*line, prints []*footprint, calls []*call, all load) []*call {
+	for more := true; more; {
+		more = false
+		for i, l := range lines {
+			if len(l.calls) == 0 || !l.calls[0].combines() {
+				continue
+			}
+			if !all.holds(l.calls[0]) {
+				return calls
+			}
+			if prints[i].add(l.calls[0]) {
+				all.add(l.calls[0])
+				calls = append(calls, l.next())
+				more = true
+			}
+		}
+	}
+	return calls
+}

@@ -85,22 +85,24 @@ begin
     return;
   end if;
 
-  if v_given = 1 then
-    v_link := sha256(v_link || {{ template "shared/link.sql" (list "v_next" "(stream_revision + 1)" "v_now" "p_digests[1]") }});
+  if v_given = 1 then -- the common case, without the cost of a set
+    insert into {{ $log }}.events ({{ template "shared/event_columns.sql" }})
+    values (
+      p_tenant, v_next, p_event_ids[1], p_type, p_id, stream_revision + 1, p_event_types[1], p_event_versions[1],
+      p_event_data[1]::json, p_metadata[1]::json, p_occurred[1], v_now, p_causation[1], p_correlation[1], p_digests[1],
+      sha256(v_link || {{ template "shared/link.sql" (list "v_next" "(stream_revision + 1)" "v_now" "p_digests[1]") }}));
   else
     v_link := sha256(v_link || (
       select string_agg({{ template "shared/link.sql" (list "(v_next + d.n - 1)" "(stream_revision + d.n)" "v_now" "d.digest") }}, '' order by d.n)
         from unnest(p_digests) with ordinality as d (digest, n)));
+    insert into {{ $log }}.events ({{ template "shared/event_columns.sql" }})
+    select p_tenant, v_next + e.n - 1, e.id, p_type, p_id, stream_revision + e.n, e.type, e.version,
+           e.data::json, e.metadata::json, e.occurred, v_now, e.causation, e.correlation, e.digest,
+           case when e.n = v_given then v_link end
+      from unnest(p_event_ids, p_event_types, p_event_versions, p_event_data, p_metadata, p_occurred, p_causation,
+                  p_correlation, p_digests)
+           with ordinality as e (id, type, version, data, metadata, occurred, causation, correlation, digest, n);
   end if;
-  insert into {{ $log }}.events (
-    tenant_id, position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_version,
-    event_data, metadata, occurred_at, recorded_at, causation_id, correlation_id, digest, link)
-  select p_tenant, v_next + e.n - 1, e.id, p_type, p_id, stream_revision + e.n, e.type, e.version,
-         e.data::json, e.metadata::json, e.occurred, v_now, e.causation, e.correlation, e.digest,
-         case when e.n = v_given then v_link end
-    from unnest(p_event_ids, p_event_types, p_event_versions, p_event_data, p_metadata, p_occurred, p_causation,
-                p_correlation, p_digests)
-         with ordinality as e (id, type, version, data, metadata, occurred, causation, correlation, digest, n);
   stream_revision := stream_revision + v_given;
   log_position := v_next + v_given - 1;
   recorded := v_now;

@@ -133,9 +133,7 @@ begin
            sha256(v_link || string_agg({{ template "shared/link.sql" (list "e.position" "e.revision" "v_now" "e.digest") }}, '' order by e.position)) as link
       from event e
   ), added as (
-    insert into {{ $log }}.events as a (
-      tenant_id, position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_version,
-      event_data, metadata, occurred_at, recorded_at, causation_id, correlation_id, digest, link)
+    insert into {{ $log }}.events as a ({{ template "shared/event_columns.sql" }})
     select p_tenant, e.position, e.id, p_types[e.stream], p_ids[e.stream], e.revision, e.type, e.version,
            e.data::json, e.metadata::json, e.occurred, v_now, e.causation, e.correlation, e.digest,
            case when e.position = l.position then l.link end

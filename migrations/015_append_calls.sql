@@ -97,9 +97,7 @@ begin
       from event e join log l on l.id = e.tenant
      group by e.tenant, l.link
   ), added as (
-    insert into {{ $log }}.events (
-      tenant_id, position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_version,
-      event_data, metadata, occurred_at, recorded_at, causation_id, correlation_id, digest, link)
+    insert into {{ $log }}.events ({{ template "shared/event_columns.sql" }})
     select e.tenant, e.position, e.id, e.stream_type, e.stream_id, e.revision, e.type, e.version,
            e.data::json, e.metadata::json, e.occurred, e.now, e.causation, e.correlation, e.digest, k.link
       from event e

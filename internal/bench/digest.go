@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -58,14 +57,18 @@ func (w *world) copyWithoutLinks(ctx context.Context) error {
 }
 
 func withoutLinks(text string) (string, error) {
-	// The hashing of the link stands between these two, and is cut out.
-	const begins, ends = "  if v_given = 1 then\n    v_link := ", "  insert into lifecycle.events"
-	before, rest, found := strings.Cut(text, begins)
-	_, after, closed := strings.Cut(rest, ends)
-	if !found || !closed {
-		return "", errors.New("append_one does not hash its link where it did")
+	// What hashes the link of one event, and what that of several, is cut out: from the first up to the second.
+	for _, cut := range [][3]string{
+		{"sha256(v_link || int8send(v_next)", ");\n  else", "null::bytea"},
+		{"    v_link := sha256(v_link || (", "    insert into lifecycle.events", ""},
+	} {
+		before, rest, found := strings.Cut(text, cut[0])
+		_, after, closed := strings.Cut(rest, cut[1])
+		if !found || !closed {
+			return "", fmt.Errorf("append_one does not hash its link after %q", cut[0])
+		}
+		text = before + cut[2] + cut[1] + after
 	}
-	text = before + ends + after
 	for _, change := range [][2]string{
 		{"lifecycle.append_one(", "lifecycle.append_bare("},
 		{"case when e.n = v_given then v_link end", "null::bytea"},

@@ -1,6 +1,7 @@
 package mainjob
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,8 +92,30 @@ func (j *job) readPast(ctx context.Context) error {
 	if then.CurrentVersion != j.report.Before.CurrentVersion || !slices.Equal(then.DeployedTargets, j.report.Before.Deployed) {
 		return fmt.Errorf("the model as of position %d is not what it was then", j.report.Before.Position)
 	}
-	j.panel.line("as of position %d (before C's rollout): %s, version %s, serving at %v", j.report.Before.Position, then.Status, then.CurrentVersion, then.DeployedTargets)
-	j.panel.line("now, at position %d:                    %s, version %s, serving at %v", now.position, now.Status, now.CurrentVersion, now.DeployedTargets)
+	if err := j.printMoment(ctx, j.report.Before.Position, "before C's rollout", then); err != nil {
+		return err
+	}
+	return j.printMoment(ctx, now.position, "now", now)
+}
+
+// printMoment shows the model as of a position. The newest version need not be one that serves.
+func (j *job) printMoment(ctx context.Context, position int64, when string, m modelView) error {
+	var deployed struct {
+		Items []struct {
+			Target  string `json:"target"`
+			Version string `json:"version"`
+		} `json:"items"`
+	}
+	query := url.Values{"as_of": {strconv.FormatInt(position, 10)}, "current": {"true"}}
+	if err := j.API.Do(ctx, client.Request{Path: "/api/v1/models/" + model + "/deployments", Query: query}, &deployed); err != nil {
+		return err
+	}
+	serving := make([]string, 0, 1)
+	for _, d := range deployed.Items {
+		serving = append(serving, fmt.Sprintf("version %s serves at %s", d.Version, d.Target))
+	}
+	j.panel.line("as of position %d (%s): %s, newest version %s; %s", position, when, m.Status, m.CurrentVersion,
+		cmp.Or(strings.Join(serving, ", "), "nothing serves"))
 	return nil
 }
 

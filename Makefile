@@ -55,7 +55,7 @@ oracle: ## The event store under random faults for DURATION=10m: the report is i
 		-oracle.distance=500ms -oracle.workers=24 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
 
 .PHONY: bench
-bench: bin/phantom-dev ## The event store beside raw SQL, with fsync on; ARGS='-rows append -round 3s -rounds 5 -json FILE -doc docs/performance.md'
+bench: bin/phantom-dev ## The event store and the read side beside raw SQL, with fsync on; ARGS='-rows append -round 3s -rounds 5 -json FILE -doc docs/performance.md'
 	@go build -o bin/bench ./internal/bench
 	bin/phantom-dev test --only-postgres --durable -- bin/bench $(ARGS)
 

@@ -121,6 +121,10 @@ func groups() []group {
 		{"fairness", fairnessRows},
 		{"held", heldRow},
 		{"growth", growthRow},
+		{"projection", projectionRows},
+		{"visible", visibleRows},
+		{"http", httpRow},
+		{"register", registerRows},
 	}
 }
 

@@ -48,6 +48,13 @@ test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on 
 	bin/phantom-dev test --only-postgres --fetched-postgres -- go test -shuffle=on -timeout 10m \
 		./eventstore/... ./registry/... ./migrations/... ./projection/... ./readmodel/...
 
+.PHONY: test-api
+test-api: build ## The HTTP API against its OpenAPI document, by schemathesis from PyPI; SEED=n draws the same
+	@echo "schemathesis draws with SEED=$(or $(SEED),1)"
+	python=$$(.ci/python .ci/schemathesis.txt); \
+	$(STACK) go test -count=1 -v -timeout 15m -run '^TestTheAPIMeetsItsDescription$$' ./internal/e2e -args \
+		-schemathesis=$$python/bin/schemathesis -schemathesis.seed=$(or $(SEED),1) -schemathesis.cases=$(or $(CASES),25)
+
 .PHONY: oracle
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \

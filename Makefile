@@ -55,6 +55,11 @@ test-api: build ## The HTTP API against its OpenAPI document, by schemathesis fr
 	$(STACK) go test -count=1 -v -timeout 15m -run '^TestTheAPIMeetsItsDescription$$' ./internal/e2e -args \
 		-schemathesis=$$python/bin/schemathesis -schemathesis.seed=$(or $(SEED),1) -schemathesis.cases=$(or $(CASES),25)
 
+.PHONY: outage
+outage: build ## 64 connections of load, in whose middle PostgreSQL is stopped: LOAD=60s STOP=20s
+	$(STACK) go test -count=1 -v -timeout 30m -run '^TestLoadThroughAnOutageOfPostgreSQL$$' ./internal/e2e -args \
+		-outage.load=$(or $(LOAD),60s) -outage.stop=$(or $(STOP),20s) -outage.pause=5ms
+
 .PHONY: oracle
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \

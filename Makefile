@@ -71,6 +71,12 @@ bench: bin/phantom-dev ## The event store and the read side beside raw SQL, with
 	@go build -o bin/bench ./internal/bench
 	bin/phantom-dev test --only-postgres --durable -- bin/bench $(ARGS)
 
+.PHONY: bench-mlflow
+bench-mlflow: bin/phantom-dev ## The API beside MLflow from PyPI on the same PostgreSQL
+	@go build -o bin/bench ./internal/bench
+	python=$$(.ci/python .ci/mlflow.txt); \
+	bin/phantom-dev test --only-postgres --durable -- bin/bench -rows mlflow -mlflow $$python/bin/mlflow $(ARGS)
+
 .PHONY: check
 check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests
 	@echo "check: all is well"

@@ -48,6 +48,18 @@ test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on 
 	bin/phantom-dev test --only-postgres --fetched-postgres -- go test -shuffle=on -timeout 10m \
 		./eventstore/... ./registry/... ./migrations/... ./projection/... ./readmodel/...
 
+.PHONY: test-api
+test-api: build ## The HTTP API against its OpenAPI document, by schemathesis from PyPI; SEED=n draws the same
+	@echo "schemathesis draws with SEED=$(or $(SEED),1)"
+	python=$$(.ci/python .ci/schemathesis.txt); \
+	$(STACK) go test -count=1 -v -timeout 15m -run '^TestTheAPIMeetsItsDescription$$' ./internal/e2e -args \
+		-schemathesis=$$python/bin/schemathesis -schemathesis.seed=$(or $(SEED),1) -schemathesis.cases=$(or $(CASES),25)
+
+.PHONY: outage
+outage: build ## 64 connections of load, in whose middle PostgreSQL is stopped: LOAD=60s STOP=20s
+	$(STACK) go test -count=1 -v -timeout 30m -run '^TestLoadThroughAnOutageOfPostgreSQL$$' ./internal/e2e -args \
+		-outage.load=$(or $(LOAD),60s) -outage.stop=$(or $(STOP),20s) -outage.pause=5ms
+
 .PHONY: oracle
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \
@@ -55,9 +67,15 @@ oracle: ## The event store under random faults for DURATION=10m: the report is i
 		-oracle.distance=500ms -oracle.workers=24 -oracle.events=$(or $(EVENTS),1000000) -oracle.faults=$(or $(FAULTS),1000)
 
 .PHONY: bench
-bench: bin/phantom-dev ## The event store beside raw SQL, with fsync on; ARGS='-rows append -round 3s -rounds 5 -json FILE -doc docs/performance.md'
+bench: bin/phantom-dev ## The event store and the read side beside raw SQL, with fsync on; ARGS='-rows append -round 3s -rounds 5 -json FILE -doc docs/performance.md'
 	@go build -o bin/bench ./internal/bench
 	bin/phantom-dev test --only-postgres --durable -- bin/bench $(ARGS)
+
+.PHONY: bench-mlflow
+bench-mlflow: bin/phantom-dev ## The API beside MLflow from PyPI on the same PostgreSQL
+	@go build -o bin/bench ./internal/bench
+	python=$$(.ci/python .ci/mlflow.txt); \
+	bin/phantom-dev test --only-postgres --durable -- bin/bench -rows mlflow -mlflow $$python/bin/mlflow $(ARGS)
 
 .PHONY: check
 check: format lint vet determinism vulnerabilities tidy migrations imports ## Everything that a change must pass besides the tests

@@ -58,3 +58,24 @@ func relax(schemas huma.Registry, t reflect.Type, walked map[reflect.Type]bool) 
 		relax(schemas, field.Type, walked)
 	}
 }
+
+// nullable says of each object that may be missing that it is null then. Pointers to anything else are said to be so already,
+// and what is left out when it is empty is never null.
+func nullable(schemas huma.Registry) {
+	for name, schema := range schemas.Map() {
+		t := schemas.TypeFromRef("#/components/schemas/" + name)
+		if t == nil || t.Kind() != reflect.Struct {
+			continue
+		}
+		for _, field := range reflect.VisibleFields(t) {
+			name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+			property := schema.Properties[name]
+			if property == nil || property.Ref == "" || field.Type.Kind() != reflect.Pointer || strings.Contains(options, "omit") {
+				continue
+			}
+			schema.Properties[name] = &huma.Schema{
+				Description: property.Description, AnyOf: []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
+			}
+		}
+	}
+}

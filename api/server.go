@@ -77,6 +77,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.events(api)
 	s.sagas(api)
 	s.feedback(api)
+	nullable(api.OpenAPI().Components.Schemas)
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own; ours is Problem
 		delete(api.OpenAPI().Components.Schemas.Map(), name)
 	}

@@ -11,7 +11,8 @@ import (
 
 const (
 	firstPause = 50 * time.Millisecond // the first one after a failure
-	lastPause  = time.Minute           // the longest
+	lastPause  = time.Minute           // the longest of a tenant
+	awayPause  = 2 * time.Second       // the longest of the loop: a database that is back is met soon
 	endTimeout = 10 * time.Second      // of saving what was handled, after the context has ended
 )
 
@@ -153,7 +154,7 @@ func (l *Loop) rest(ctx context.Context, err error) {
 		return
 	}
 	l.failures++
-	l.pause = time.Now().Add(backoff(l.failures))
+	l.pause = time.Now().Add(min(backoff(l.failures), awayPause))
 	if ctx.Err() == nil {
 		l.params.Failed(err)
 	}

@@ -1,4 +1,4 @@
-// Command bench measures what the event store costs beside the SQL that it stands on. `make bench` runs it on a private
+// Command bench measures what the event store and the read side cost beside the SQL that it stands on. `make bench` runs it on a private
 // PostgreSQL that flushes its log to disk.
 //
 // What it promises: both sides of a row run in one process against one server, with as many connections and clients, in

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/registry"
@@ -59,11 +57,10 @@ func (w *world) grow(ctx context.Context, of domain.Tenant, model domain.ModelID
 	events := make([]eventstore.NewEvent, n-1)
 	for i := range events {
 		description := fmt.Sprintf("change %d of a description", i)
-		kind, version, data, err := domain.Encode(domain.ModelMetadataUpdated{Description: &description})
-		if err != nil {
+		var err error
+		if events[i], err = encoded(domain.ModelMetadataUpdated{Description: &description}); err != nil {
 			return err
 		}
-		events[i] = eventstore.NewEvent{ID: uuid.New(), Type: kind, Version: version, Data: data, Metadata: []byte(metadataText), OccurredAt: time.Now()}
 	}
 	stream := domain.ModelStream(model)
 	for batch := range slices.Chunk(events, eventstore.MaxBatchEvents) {

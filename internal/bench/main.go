@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +39,7 @@ type options struct {
 	tenants  int
 	pool     int
 	growth   int
+	mlflow   string
 	json     string
 	doc      string
 }
@@ -46,7 +48,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&o.rows, "rows", "all", "groups of rows, joined by commas: "+strings.Join(groupNames(), ", "))
+	flags.StringVar(&o.rows, "rows", "all", "groups of rows, joined by commas, or all but mlflow: "+strings.Join(groupNames(), ", "))
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds of each row")
 	flags.DurationVar(&o.round, "round", 3*time.Second, "how long each side runs in a round")
 	flags.DurationVar(&o.snapshot, "snapshot", time.Minute, "how long a foreign snapshot is open before it is measured")
@@ -54,6 +56,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.tenants, "tenants", 1000, "tenants of the rows over many tenants")
 	flags.IntVar(&o.pool, "pool", 64, "connections of each side")
 	flags.IntVar(&o.growth, "growth", 5_000_000, "events of the large log; the small one is the fiftieth part")
+	flags.StringVar(&o.mlflow, "mlflow", "", "the mlflow program of the rows mlflow")
 	flags.StringVar(&o.json, "json", "", "also write the report to this file as JSON")
 	flags.StringVar(&o.doc, "doc", "", "also write the table between the marks of this file")
 	if err := flags.Parse(args); err != nil {
@@ -109,6 +112,9 @@ type group struct {
 	run  func(context.Context, *lab, *world) error
 }
 
+// named are the groups that all does not run.
+func named() []group { return []group{{"mlflow", mlflowRows}} }
+
 func groups() []group {
 	return []group{
 		{"append", appendRows},
@@ -121,12 +127,16 @@ func groups() []group {
 		{"fairness", fairnessRows},
 		{"held", heldRow},
 		{"growth", growthRow},
+		{"projection", projectionRows},
+		{"visible", visibleRows},
+		{"http", httpRow},
+		{"register", registerRows},
 	}
 }
 
 func groupNames() []string {
 	var names []string
-	for _, g := range groups() {
+	for _, g := range slices.Concat(groups(), named()) {
 		names = append(names, g.name)
 	}
 	return names
@@ -139,7 +149,7 @@ func choose(rows string) ([]group, error) {
 	var chosen []group
 	for name := range strings.SplitSeq(rows, ",") {
 		found := false
-		for _, g := range groups() {
+		for _, g := range slices.Concat(groups(), named()) {
 			if g.name == strings.TrimSpace(name) {
 				chosen, found = append(chosen, g), true
 			}

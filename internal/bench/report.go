@@ -18,6 +18,7 @@ type row struct {
 	Floor   float64 `json:"floor,omitempty"` // 0: the row is told and not judged
 	Aim     float64 `json:"aim,omitempty"`
 	Times   bool    `json:"times,omitempty"`
+	Within  within  `json:"within,omitzero"` // where there is nobody to compare to
 	Note    string  `json:"note,omitempty"`
 
 	Ratio  float64   `json:"ratio"` // the median
@@ -27,6 +28,15 @@ type row struct {
 
 	ours, theirs []sample
 }
+
+// within is the most that the medians may be.
+type within struct {
+	P50 time.Duration `json:"p50_ns"`
+	P99 time.Duration `json:"p99_ns"`
+}
+
+// alone adds a round that nothing is compared to.
+func (r *row) alone(ours sample) { r.ours = append(r.ours, ours) }
 
 // add adds a round.
 func (r *row) add(ours, theirs sample) {
@@ -68,6 +78,8 @@ func median[N float64 | time.Duration | int64](values []N) N {
 // meets tells whether the row is at its floor.
 func (r row) meets() bool {
 	switch {
+	case r.Within != within{}:
+		return (r.Within.P50 == 0 || r.Ours.P50 <= r.Within.P50) && r.Ours.P99 <= r.Within.P99
 	case r.Floor == 0:
 		return true
 	case r.Times:
@@ -81,8 +93,20 @@ func (r row) line() string {
 		r.Name, r.Against, r.bounds(), r.measured(), r.Ours, r.Theirs, r.Note)
 }
 
+// told is what is judged.
+func (r row) told() string {
+	if r.Within != (within{}) {
+		return r.Ours.String()
+	}
+	return fmt.Sprintf("%.2f", r.Ratio)
+}
+
 func (r row) bounds() string {
 	switch {
+	case r.Within.P50 > 0:
+		return fmt.Sprintf("p50 ≤ %g ms, p99 ≤ %g ms", milliseconds(r.Within.P50), milliseconds(r.Within.P99))
+	case r.Within.P99 > 0:
+		return fmt.Sprintf("p99 ≤ %g ms", milliseconds(r.Within.P99))
 	case r.Floor == 0:
 		return "–"
 	case r.Times:
@@ -94,12 +118,12 @@ func (r row) bounds() string {
 }
 
 func (r row) measured() string {
-	if len(r.Ratios) == 0 {
-		return "–"
-	}
 	mark := ""
 	if !r.meets() {
 		mark = " missed"
+	}
+	if len(r.Ratios) == 0 {
+		return "–" + mark
 	}
 	return fmt.Sprintf("**%.2f** (%.2f–%.2f)%s", r.Ratio, slices.Min(r.Ratios), slices.Max(r.Ratios), mark)
 }
@@ -124,7 +148,7 @@ func (r *report) missed() []string {
 	var names []string
 	for _, row := range r.Rows {
 		if !row.meets() {
-			names = append(names, fmt.Sprintf("%s: %.2f, floor %g", row.Name, row.Ratio, row.Floor))
+			names = append(names, fmt.Sprintf("%s: %s, floor %s", row.Name, row.told(), row.bounds()))
 		}
 	}
 	return names

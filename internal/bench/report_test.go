@@ -27,6 +27,23 @@ func TestARowIsJudgedByItsMedian(t *testing.T) {
 	require.True(t, rowOf(0, false, 1, 100).meets(), "a row without a floor is only told")
 }
 
+func TestARowWithoutAnotherSideIsJudgedByItsTimes(t *testing.T) {
+	t.Parallel()
+	r := row{Name: "a row", Within: within{P50: 10 * time.Millisecond, P99: 50 * time.Millisecond}}
+	for _, p99 := range []time.Duration{40, 90, 45} {
+		r.alone(sample{PerSecond: 1000, P50: 5 * time.Millisecond, P99: p99 * time.Millisecond})
+	}
+	r.summarize()
+	require.True(t, r.meets(), "one bad round is not enough")
+	require.Contains(t, r.line(), "p50 ≤ 10 ms, p99 ≤ 50 ms")
+	r.Within.P50 = 4 * time.Millisecond
+	require.False(t, r.meets())
+	require.Contains(t, r.line(), "missed")
+	r.Within = within{P99: 40 * time.Millisecond}
+	require.False(t, r.meets(), "the p99 counts alone where there is no other bound")
+	require.Contains(t, (&report{Rows: []row{r}}).missed()[0], "floor p99 ≤ 40 ms")
+}
+
 func TestTheTableStandsBetweenTheMarks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "doc.md")

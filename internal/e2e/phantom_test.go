@@ -49,9 +49,14 @@ type phantom struct {
 // start brings up a worker of its own and waits until it is ready.
 func start(t *testing.T) *phantom {
 	t.Helper()
+	return startOn(t, pgtest.New(t))
+}
+
+func startOn(t *testing.T, db *pgtest.Database) *phantom {
+	t.Helper()
 	stack, err := config.TestStack()
 	require.NoError(t, err)
-	p := &phantom{t: t, db: pgtest.New(t), folder: t.TempDir()}
+	p := &phantom{t: t, db: db, folder: t.TempDir()}
 	namespace := "e2e-" + uuid.NewString()
 	p.temporal = dialNamespace(t, stack.Temporal.Address, namespace)
 	api, gateway, models, metrics := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)

@@ -81,18 +81,28 @@ func (s *server) uploadArtifact(ctx context.Context, in *artifactPost) (*item[St
 	}
 	stored, err := s.Artifacts.Put(ctx, &upload{artifactPost: in, most: s.MaxArtifact, left: s.MaxArtifact})
 	if err != nil {
-		return nil, err
+		return nil, s.storeTrouble(ctx, err)
 	}
 	caller := callerOf(ctx)
 	err = s.Artifacts.Claim(ctx, caller.Tenant, stored.Digest, artifact.Claim{Size: stored.Size, By: caller.Actor, At: time.Now().UTC()})
 	if err != nil {
-		return nil, err
+		return nil, s.storeTrouble(ctx, err)
 	}
 	location := "/api/v1/artifacts/" + string(stored.Digest)
 	return &item[Stored]{
 		ETag: `"` + string(stored.Digest) + `"`, Location: location,
 		Body: Stored{Digest: stored.Digest, Size: stored.Size, Location: location},
 	}, nil
+}
+
+// storeTrouble makes an artifact store that fails a 503: it is a server of its own, and its words stay here.
+func (s *server) storeTrouble(ctx context.Context, err error) error {
+	var ours *Problem
+	if err == nil || errors.As(err, &ours) || ctx.Err() != nil {
+		return err
+	}
+	s.log.Error("the artifact store fails", zap.String("request_id", requestID(ctx)), zap.Error(err))
+	return unavailable("the artifact store does not answer now; try again")
 }
 
 // upload reads a body up to a limit, as long as it moves.
@@ -131,7 +141,7 @@ func tooLarge(most int64) *Problem {
 func (s *server) owns(ctx context.Context, digest domain.Digest) (bool, error) {
 	tenant := callerOf(ctx).Tenant
 	if claimed, err := s.Artifacts.Claimed(ctx, tenant, digest); claimed || err != nil {
-		return claimed, err
+		return claimed, s.storeTrouble(ctx, err)
 	}
 	return s.Reader.HasArtifact(ctx, tenant, digest)
 }
@@ -167,17 +177,17 @@ func (s *server) getVersionArtifact(ctx context.Context, in *versionGet) (*huma.
 // intact shows with the last, which does not come when it is not.
 func (s *server) download(ctx context.Context, digest domain.Digest, name string) (*huma.StreamResponse, error) {
 	there, err := s.Artifacts.Exists(ctx, digest)
-	if err == nil && !there {
-		err = noArtifact(digest)
-	}
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, s.storeTrouble(ctx, err)
+	case !there:
+		return nil, noArtifact(digest)
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // it goes on after the handler's context
 		r, w := humago.Unwrap(hc)
 		object, err := s.Artifacts.Object(hc.Context(), digest)
 		if err != nil {
-			write(w, s.answer(hc.Context(), err))
+			write(w, s.answer(hc.Context(), s.storeTrouble(hc.Context(), err)))
 			return
 		}
 		defer func() { _ = object.Close() }() // nothing was written

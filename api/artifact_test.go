@@ -12,8 +12,10 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+	_ "gocloud.dev/blob/memblob"
 
 	"phantom/api"
+	"phantom/artifact"
 	"phantom/domain"
 )
 
@@ -178,4 +180,28 @@ func TestBrokenArtifactsAreNoneAtAll(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "its end does not come")
 	h.upload(whole).as(http.StatusCreated)
 	require.Equal(t, whole, string(h.get(path).body), "uploading it again heals it")
+}
+
+// An artifact store that is away is told as that, without its words.
+func TestTheArtifactStoreIsAway(t *testing.T) {
+	t.Parallel()
+	var away *artifact.Store
+	h := newHouse(t, func(_ *house, p *api.Params) {
+		var err error
+		away, err = artifact.Open(t.Context(), "mem://")
+		require.NoError(t, err)
+		p.Artifacts = away
+	})
+	h.furnish()
+	require.NoError(t, away.Close())
+	for _, r := range []request{
+		with("Content-Type", "application/octet-stream", post("/api/v1/artifacts", "weights")),
+		{path: "/api/v1/artifacts/" + artifactOf("a")}, {path: "/api/v1/models/digits/versions/1/artifact"},
+		post("/api/v1/models/digits/versions", object{"artifacts_location": artifactOf("a")}),
+	} {
+		refused := h.do(r)
+		refused.problem(http.StatusServiceUnavailable, "unavailable")
+		require.NotEmpty(t, refused.header.Get("Retry-After"))
+		require.Contains(t, string(refused.body), "the artifact store does not answer now")
+	}
 }

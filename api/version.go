@@ -173,7 +173,7 @@ func (s *server) servable(ctx context.Context, digest domain.Digest) (domain.Sig
 	case errors.Is(err, artifact.ErrNotServable):
 		return signature, refuse("is " + err.Error())
 	}
-	return signature, err
+	return signature, s.storeTrouble(ctx, err)
 }
 
 // registered is the version that a command made.

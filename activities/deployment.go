@@ -37,19 +37,19 @@ type Deployment struct {
 
 // DeploymentRequest is the input of PlanDeployment.
 type DeploymentRequest struct {
-	Tenant  domain.Tenant   `json:"tenant"`
-	ModelID domain.ModelID  `json:"model_id"`
-	Version domain.Version  `json:"version"` // or "latest"
-	Target  domain.Target   `json:"target"`
-	Config  json.RawMessage `json:"config,omitempty"` // nil keeps what the target has
+	Tenant  domain.Tenant     `json:"tenant"`
+	ModelID domain.ModelID    `json:"model_id"`
+	Version domain.VersionRef `json:"version"`
+	Target  domain.Target     `json:"target"`
+	Config  json.RawMessage   `json:"config,omitempty"` // nil keeps what the target has
 }
 
 // RollbackRequest is the input of PlanRollback.
 type RollbackRequest struct {
-	Tenant  domain.Tenant  `json:"tenant"`
-	ModelID domain.ModelID `json:"model_id"`
-	Target  domain.Target  `json:"target"`
-	To      domain.Version `json:"to,omitempty"` // empty: the version that served before
+	Tenant  domain.Tenant     `json:"tenant"`
+	ModelID domain.ModelID    `json:"model_id"`
+	Target  domain.Target     `json:"target"`
+	To      domain.VersionRef `json:"to,omitempty"` // empty: the version that served before
 }
 
 // DeploymentPlan is what there is to bring to a target, and what stands there.
@@ -88,9 +88,6 @@ func (d *Deployment) PlanDeployment(ctx context.Context, in DeploymentRequest) (
 		if !model.Exists() {
 			return DeploymentPlan{}, Refusal(&domain.NotFound{Kind: "model", ID: string(in.ModelID)})
 		}
-		if in.Version == latest {
-			in.Version = cmp.Or(model.LatestVersion(), in.Version)
-		}
 		standing := model.Deployed[in.Target]
 		if in.Config == nil {
 			in.Config = standing.Config
@@ -101,9 +98,6 @@ func (d *Deployment) PlanDeployment(ctx context.Context, in DeploymentRequest) (
 
 // configField is the name that DeployModel's input has for a field of a deployment_config.
 func configField(field string) string { return strings.TrimPrefix(field, "deployment_") }
-
-// latest stands for the newest version.
-const latest domain.Version = "latest"
 
 // PlanRollback is PlanDeployment for a version that comes back. Refused as InvalidState when nothing is
 // deployed at the target, and as InvalidInput when no version served there before.
@@ -116,7 +110,7 @@ func (d *Deployment) PlanRollback(ctx context.Context, in RollbackRequest) (Depl
 		if err != nil {
 			return DeploymentPlan{}, Refusal(err)
 		}
-		to := cmp.Or(in.To, standing.Previous)
+		to := cmp.Or(in.To, domain.VersionRef(standing.Previous))
 		if to == "" {
 			return DeploymentPlan{}, Refusal(&domain.InvalidInput{Field: "to", Reason: fmt.Sprintf(
 				"is required: no version served at %s before version %s", in.Target, standing.Version)})
@@ -162,12 +156,11 @@ func (d *Deployment) standing(ctx context.Context, tenant domain.Tenant, id doma
 }
 
 func (d *Deployment) plan(ctx context.Context, in DeploymentRequest, model domain.Model) (DeploymentPlan, error) {
-	version, has := model.Version(in.Version)
-	if !has {
-		return DeploymentPlan{}, Refusal(&domain.NotFound{
-			Kind: "version", ID: fmt.Sprintf("%s of model %s", in.Version, in.ModelID),
-		})
+	number, err := model.Resolve(in.Version)
+	if err != nil {
+		return DeploymentPlan{}, Refusal(err)
 	}
+	version, _ := model.Version(number)
 	if _, err := d.Bundles.GetBundle(ctx, version.ArtifactsLocation); err != nil {
 		return DeploymentPlan{}, refusedBundle(version.ArtifactsLocation, err)
 	}
@@ -178,7 +171,6 @@ func (d *Deployment) plan(ctx context.Context, in DeploymentRequest, model domai
 		Rollout: running.ID, Candidate: running.Version, Served: standing.Version == version.Version,
 	}
 	plan.Unchanged = plan.Served && sameDocument(standing.Config, in.Config)
-	var err error
 	if plan.ObserveAfter, err = d.Log.Head(ctx, in.Tenant); err != nil {
 		return DeploymentPlan{}, err
 	}

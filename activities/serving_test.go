@@ -154,6 +154,10 @@ func TestPlanDeployment(t *testing.T) {
 	plan, err = p.plan(activities.DeploymentRequest{Version: "1"})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"logging":"durable","a":1}`, string(plan.Config), "the target keeps its config")
+	p.handle(domain.AssignAlias{ModelID: "digits", Alias: "champion", Version: "1"})
+	plan, err = p.plan(activities.DeploymentRequest{Version: "@champion"})
+	require.NoError(t, err)
+	require.Equal(t, domain.Version("1"), plan.Version)
 }
 
 func TestPlanDeploymentRefuses(t *testing.T) {
@@ -167,6 +171,7 @@ func TestPlanDeploymentRefuses(t *testing.T) {
 		"an unknown target":  {in: activities.DeploymentRequest{Version: "1", Target: "moon"}, kind: "InvalidInput", says: "[local prod]"},
 		"a bad config":       {in: activities.DeploymentRequest{Version: "1", Config: json.RawMessage(`{"logging":"sometimes"}`)}, kind: "InvalidInput", says: "invalid input: config.logging"},
 		"an unknown version": {in: activities.DeploymentRequest{Version: "9"}, kind: "NotFound", says: "version 9 of model digits"},
+		"an unknown alias":   {in: activities.DeploymentRequest{Version: "@champion"}, kind: "NotFound", says: "alias champion of model digits"},
 		"a missing artifact": {in: activities.DeploymentRequest{Version: "1"}, broken: artifact.ErrNotFound, kind: "NotFound", says: "artifact"},
 		"corrupt bytes":      {in: activities.DeploymentRequest{Version: "1"}, broken: artifact.ErrCorrupt, kind: "ArtifactCorrupt", says: string(digest)},
 		"a store that is away": {
@@ -203,6 +208,11 @@ func TestPlanRollback(t *testing.T) {
 	require.Equal(t, domain.Version("1"), plan.Version)
 	require.Equal(t, domain.Version("2"), plan.Champion)
 	require.JSONEq(t, `{"logging":"off"}`, string(plan.Config))
+	p.handle(domain.AssignAlias{ModelID: "digits", Alias: "stable", Version: "1"})
+	back.To = "@stable"
+	plan, err = call[activities.DeploymentPlan](p, "PlanRollback", back)
+	require.NoError(t, err)
+	require.Equal(t, domain.Version("1"), plan.Version)
 	back.Target = "prod"
 	for _, name := range []string{"PlanRollback", "PlanUndeployment"} {
 		_, err = call[activities.DeploymentPlan](p, name, back)

@@ -93,30 +93,31 @@ func (s *server) startDeployment(ctx context.Context, in *deploymentStart) (*acc
 	if !s.serves(input.Target) {
 		return nil, &domain.InvalidInput{Field: "target", Reason: s.noTarget(input.Target)}
 	}
-	if input.Version == workflows.VersionLatest {
-		if input.Version, err = s.latest(ctx, in.id()); err != nil {
-			return nil, err
-		}
+	version, err := s.resolve(ctx, in.id(), input.Version)
+	if err != nil {
+		return nil, err
 	}
+	input.Version = domain.VersionRef(version) // the saga deploys what is meant now, also when it waits
 	return s.begin(ctx, in.WriteHeaders, sagaStart{
 		kind: workflows.KindDeployModel, prefix: "deploy", key: string(input.Target), model: in.id(),
-		target: input.Target, version: input.Version, input: input, reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		target: input.Target, version: version, input: input, reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		summary: fmt.Sprintf("deploy %s version %s to %s", in.id(), input.Version, input.Target),
 		details: "asked for by " + callerOf(ctx).Actor.Subject + " over HTTP",
 		admit: func(m domain.Model) error {
 			if err := active(m, in.id()); err != nil {
 				return err
 			}
-			if _, has := m.Version(input.Version); !has {
-				return &domain.NotFound{Kind: "version", ID: fmt.Sprintf("%s of model %s", input.Version, in.id())}
-			}
-			return nil
+			_, err := m.Resolve(input.Version)
+			return err
 		},
 	})
 }
 
-// latest is the newest version of a model.
-func (s *server) latest(ctx context.Context, id domain.ModelID) (domain.Version, error) {
+// resolve is the version of an active model that a reference means now. A number is not looked up.
+func (s *server) resolve(ctx context.Context, id domain.ModelID, ref domain.VersionRef) (domain.Version, error) {
+	if number := domain.Version(ref); number.Valid() || ref == "" {
+		return number, nil
+	}
 	m, err := s.Registry.Model(ctx, callerOf(ctx).Tenant, id)
 	if err != nil {
 		return "", err
@@ -124,10 +125,7 @@ func (s *server) latest(ctx context.Context, id domain.ModelID) (domain.Version,
 	if err := active(m, id); err != nil {
 		return "", err
 	}
-	if m.LatestVersion() == "" {
-		return "", &domain.NotFound{Kind: "version", ID: "latest of model " + string(id) + " (it has none yet)"}
-	}
-	return m.LatestVersion(), nil
+	return m.Resolve(ref)
 }
 
 func (s *server) startRollback(ctx context.Context, in *rollbackStart) (*accepted, error) {
@@ -139,12 +137,17 @@ func (s *server) startRollback(ctx context.Context, in *rollbackStart) (*accepte
 	if err != nil {
 		return nil, err
 	}
+	to, err := s.resolve(ctx, in.id(), input.To)
+	if err != nil {
+		return nil, err
+	}
+	input.To = domain.VersionRef(to)
 	return s.begin(ctx, in.WriteHeaders, sagaStart{
-		kind: workflows.KindRollbackModel, prefix: "rollback", key: in.Target, model: in.id(), target: target, version: input.To,
+		kind: workflows.KindRollbackModel, prefix: "rollback", key: in.Target, model: in.id(), target: target, version: to,
 		input: input, reuse: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		summary: fmt.Sprintf("roll %s back at %s", in.id(), in.Target),
 		details: "asked for by " + callerOf(ctx).Actor.Subject + " over HTTP",
-		admit:   func(m domain.Model) error { return canRollBack(m, in.id(), target, input.To) },
+		admit:   func(m domain.Model) error { return canRollBack(m, in.id(), target, to) },
 	})
 }
 
@@ -154,8 +157,8 @@ func canRollBack(m domain.Model, id domain.ModelID, target domain.Target, to dom
 		return err
 	}
 	if to != "" {
-		if _, has := m.Version(to); !has {
-			return &domain.NotFound{Kind: "version", ID: fmt.Sprintf("%s of model %s", to, id)}
+		if _, err := m.Resolve(domain.VersionRef(to)); err != nil {
+			return err
 		}
 	}
 	standing, deployed := m.Deployed[target]

@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
 )
@@ -12,12 +15,23 @@ import (
 // ids are those of what a furnished house holds.
 type ids struct{ job, rollout string }
 
-func artifactOf(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
+// artifactOf is the digest of an artifact of a furnished house, whose bytes are the name.
+func artifactOf(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
 
-// furnish records a model with a training of three epochs, two versions and a first deployment.
+// keep stores bytes without the API; nobody owns them then.
+func (h *house) keep(body string) string {
+	h.t.Helper()
+	stored, err := h.params.Artifacts.Put(h.t.Context(), strings.NewReader(body))
+	require.NoError(h.t, err)
+	return string(stored.Digest)
+}
+
+// furnish records a model with a training of three epochs, two versions, an alias and a first deployment.
 func (h *house) furnish() ids {
 	h.t.Helper()
 	const model domain.ModelID = "digits"
+	h.keep("a")
+	h.keep("b")
 	job, rollout := domain.JobID(uuid.NewString()), domain.RolloutID(uuid.NewString())
 	commands := []domain.Command{
 		domain.CreateModel{ModelID: model, Name: "Digits", ModelType: "classification", Algorithm: "mlp"},
@@ -40,6 +54,7 @@ func (h *house) furnish() ids {
 		domain.EvaluateCandidate{ModelID: model, TrainingJobID: job, Metrics: map[string]float64{"accuracy": 0.97}, Rows: 10},
 		domain.CreateModelVersion{ModelID: model, TrainingJobID: job, ArtifactsLocation: domain.Digest(artifactOf("a"))},
 		domain.CreateModelVersion{ModelID: model, ArtifactsLocation: domain.Digest(artifactOf("b"))},
+		domain.AssignAlias{ModelID: model, Alias: "champion", Version: "1"},
 		domain.StartRollout{ModelID: model, RolloutID: rollout, Version: "1", Target: "local"},
 		domain.PromoteRollout{ModelID: model, RolloutID: rollout, Reason: "initial"},
 	)

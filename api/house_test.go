@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"phantom/api"
+	"phantom/artifact"
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/internal/pgtest"
@@ -67,7 +68,7 @@ func newHouse(t *testing.T, changes ...change) *house {
 	require.NoError(t, err)
 	h.params = api.Params{
 		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: noTemporal(t),
-		Queue: "test-" + uuid.NewString(), Targets: []domain.Target{"prod", "local"}, Version: "test", Log: zap.NewNop(),
+		Artifacts: storeIn(t, t.TempDir()), MaxArtifact: maxArtifact, Queue: "test-" + uuid.NewString(), Targets: []domain.Target{"prod", "local"}, Version: "test", Log: zap.NewNop(),
 	}
 	for _, alter := range changes {
 		alter(h, &h.params)
@@ -75,6 +76,17 @@ func newHouse(t *testing.T, changes ...change) *house {
 	h.project(tail)
 	h.serve()
 	return h
+}
+
+// maxArtifact is the limit of the tests, in bytes.
+const maxArtifact = 1 << 20
+
+func storeIn(t *testing.T, folder string) *artifact.Store {
+	t.Helper()
+	store, err := artifact.Open(t.Context(), "file://"+folder)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
 }
 
 // project runs the projections until the test ends.
@@ -248,6 +260,7 @@ func (h *house) settled(result domain.Result) {
 	defer cancel()
 	for _, name := range []string{
 		readmodel.CatalogueName, readmodel.VersionsName, readmodel.TrainingsName, readmodel.DeploymentsName, readmodel.RolloutsName,
+		readmodel.AliasesName,
 	} {
 		require.NoError(h.t, h.runner.WaitFor(ctx, name, string(h.tenant), result.Position))
 	}

@@ -96,7 +96,8 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	h := newHouse(t, withTemporal)
 	made := h.furnish()
 	saga := text(h.start(http.MethodPost, "/api/v1/models/digits/deployments", "", object{"version": "2", "target": "local"}).as(http.StatusAccepted)["saga_id"])
-	fill := strings.NewReplacer("{model_id}", "digits", "{version}", "1", "{job}", made.job, "{rollout}", made.rollout, "{saga_id}", saga)
+	fill := strings.NewReplacer("{model_id}", "digits", "{version}", "1", "{job}", made.job, "{rollout}", made.rollout, "{saga_id}", saga,
+		"{alias}", "champion", "{digest}", artifactOf("a"))
 	require.Eventually(t, func() bool { return len(h.get("/api/v1/sagas").items()) == 1 }, patience, poll)
 	for _, route := range routes(t) {
 		method, path, _ := strings.Cut(route, " ")

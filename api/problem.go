@@ -167,10 +167,16 @@ func param(name, reason string) *Problem {
 }
 
 func known(err error) *Problem {
-	var ours *Problem
+	var (
+		ours  *Problem
+		stale *domain.Stale
+	)
 	switch {
 	case errors.As(err, &ours):
 		return ours
+	case errors.As(err, &stale):
+		return problem(http.StatusPreconditionFailed, CodePreconditionFailed, stale.Field+": "+stale.Reason,
+			ProblemField{Pointer: pointer(stale.Field), Detail: stale.Reason})
 	case errors.Is(err, domain.ErrInvalidInput):
 		fields := invalidFields(err)
 		return problem(http.StatusUnprocessableEntity, CodeInvalidInput, summary(fields), fields...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,13 @@ func badModels() []refusal {
 		{"config: no reason", put(config, object{"new_config": object{}}), badBody, "invalid_input", []string{"/change_reason"}},
 		{"config: no object", put(config, object{"new_config": 1, "change_reason": "x"}), badBody, "invalid_input", []string{"/new_config"}},
 		{"config: not there", put(models+"/nope/config", object{"new_config": object{}, "change_reason": "x"}), http.StatusNotFound, "not_found", nil},
+		{"archive: no reason", post(one+"/archive", object{}), badBody, "invalid_input", []string{"/reason"}},
+		{"archive: empty reason", post(one+"/archive", object{"reason": " "}), badBody, "invalid_input", []string{"/reason"}},
+		{"archive: not there", post(models+"/nope/archive", object{"reason": "x"}), http.StatusNotFound, "not_found", nil},
+		{"delete: no reason", post(one+"/delete", object{"retention": "retain"}), badBody, "invalid_input", []string{"/reason"}},
+		{"delete: not archived", post(one+"/delete", object{"reason": "x"}), http.StatusConflict, "invalid_state", nil},
+		{"delete: not yet", post(one+"/delete", object{"reason": "x", "retention": "erase_all", "delay": "1h"}), badBody, "invalid_input", []string{"/retention", "/delay"}},
+		{"delete: unknown retention", post(one+"/delete", object{"reason": "x", "retention": "shred"}), badBody, "invalid_input", []string{"/retention"}},
 		{"no such route", request{path: "/api/v1/nothing"}, http.StatusNotFound, "not_found", nil},
 	}
 }
@@ -108,6 +116,14 @@ func badReads() []refusal {
 	return []refusal{
 		{"versions: bad cursor", request{path: one + "/versions?cursor=x"}, badBody, "invalid_input", []string{"cursor"}},
 		{"version: bad number", request{path: one + "/versions/01"}, badBody, "invalid_input", []string{"version"}},
+		{"version: no alias", request{path: one + "/versions/@nobody"}, http.StatusNotFound, "not_found", nil},
+		{"version: none yet", request{path: one + "/versions/latest"}, http.StatusNotFound, "not_found", nil},
+		{"artifact of a version: bad number", request{path: one + "/versions/x/artifact"}, badBody, "invalid_input", []string{"version"}},
+		{"artifact: bad digest", request{path: "/api/v1/artifacts/sha256:a"}, badBody, "invalid_input", []string{"digest"}},
+		{"artifact: not there", request{path: "/api/v1/artifacts/" + artifactOf("never stored")}, http.StatusNotFound, "not_found", nil},
+		{"aliases: bad cursor", request{path: one + "/aliases?cursor=x"}, badBody, "invalid_input", []string{"cursor"}},
+		{"alias: reserved", request{path: one + "/aliases/latest"}, badBody, "invalid_input", []string{"alias"}},
+		{"alias: not there", request{path: one + "/aliases/champion"}, http.StatusNotFound, "not_found", nil},
 		{"trainings: bad state", request{path: one + "/trainings?state=x"}, badBody, "invalid_input", []string{"state"}},
 		{"training: bad id", request{path: one + "/trainings/x"}, badBody, "invalid_input", []string{"job"}},
 		{"training: not there", request{path: one + "/trainings/" + job}, http.StatusNotFound, "not_found", nil},
@@ -131,6 +147,28 @@ func badReads() []refusal {
 		{"saga: not UTF-8", request{path: "/api/v1/sagas/%ff"}, badBody, "invalid_input", []string{"path"}},
 		{"events: NUL", request{path: "/api/v1/models/digits/events?type=%00"}, badBody, "invalid_input", []string{"type"}},
 		{"saga: not there", request{path: "/api/v1/sagas/train:default:digits:x"}, http.StatusNotFound, "not_found", nil},
+	}
+}
+
+func badAliasesAndVersions() []refusal {
+	const versions, alias = "/api/v1/models/digits/versions", "/api/v1/models/digits/aliases/champion"
+	return []refusal{
+		{"assign: no version", put(alias, object{}), badBody, "invalid_input", []string{"/version"}},
+		{"assign: bad version", put(alias, object{"version": "01"}), badBody, "invalid_input", []string{"/version"}},
+		{"assign: bad expectation", put(alias, object{"version": "1", "expected": "@champion"}), badBody, "invalid_input", []string{"/expected"}},
+		{"assign: reserved", put("/api/v1/models/digits/aliases/v7", object{"version": "1"}), badBody, "invalid_input", []string{"alias"}},
+		{"assign: no such version", put(alias, object{"version": "1"}), http.StatusNotFound, "not_found", nil},
+		{"assign: stale", put(alias, object{"version": "1", "expected": "2"}), http.StatusPreconditionFailed, "precondition_failed", []string{"/expected"}},
+		{"remove: not there", request{method: http.MethodDelete, path: alias}, http.StatusNotFound, "not_found", nil},
+		{"remove: bad expectation", request{method: http.MethodDelete, path: alias + "?expected=x"}, badBody, "invalid_input", []string{"expected"}},
+		{"register: no artifact", post(versions, object{}), badBody, "invalid_input", []string{"/artifacts_location"}},
+		{"register: no digest", post(versions, object{"artifacts_location": "s3://x"}), badBody, "invalid_input", []string{"/artifacts_location"}},
+		{"register: not ours", post(versions, object{"artifacts_location": artifactOf("never stored")}), badBody, "invalid_input", []string{"/artifacts_location"}},
+		{"register: bad metric", post(versions, object{"artifacts_location": artifactOf("a"), "metrics": object{"": 1}}), badBody, "invalid_input", []string{"/metrics/"}},
+		{"register: of a job", post(versions, object{"artifacts_location": artifactOf("a"), "training_job_id": job}), badBody, "invalid_input", []string{"/training_job_id"}},
+		{"upload: other format", with("Content-Type", "text/csv", post("/api/v1/artifacts", "a,b")), http.StatusBadRequest, "malformed", []string{"Content-Type"}},
+		{"upload: nothing", with("Content-Type", "application/octet-stream", post("/api/v1/artifacts", "")), http.StatusBadRequest, "malformed", nil},
+		{"upload: too large", with("Content-Type", "application/octet-stream", post("/api/v1/artifacts", strings.Repeat("x", maxArtifact+1))), http.StatusRequestEntityTooLarge, "too_large", nil},
 	}
 }
 
@@ -181,7 +219,7 @@ func TestBadInputIsRefused(t *testing.T) {
 	h := newHouse(t, withTemporal)
 	h.createDigits()
 	reached := map[string]bool{}
-	for _, c := range append(append(append(badModels(), badReads()...), badSagas()...), badFeedback()...) {
+	for _, c := range slices.Concat(badModels(), badReads(), badAliasesAndVersions(), badSagas(), badFeedback()) {
 		pointers := h.named(c.name).do(c.request).problem(c.status, c.code)
 		require.Equal(t, c.pointers, pointers, c.name)
 		reached[c.request.routed(t)] = true
@@ -217,7 +255,8 @@ func TestWaitingForAPositionEnds(t *testing.T) {
 	for _, path := range []string{
 		"/api/v1/models", "/api/v1/models/digits", "/api/v1/models/digits/versions", "/api/v1/models/digits/versions/1", "/api/v1/trainings",
 		"/api/v1/trainings/" + job, "/api/v1/models/digits/trainings/" + job + "/metrics", "/api/v1/models/digits/trainings/" + job + "/logs",
-		"/api/v1/models/digits/deployments", "/api/v1/rollouts", "/api/v1/rollouts/" + job,
+		"/api/v1/models/digits/deployments", "/api/v1/models/digits/aliases", "/api/v1/models/digits/aliases/champion",
+		"/api/v1/models/digits/versions/@champion/artifact", "/api/v1/artifacts/" + artifactOf("a"), "/api/v1/rollouts", "/api/v1/rollouts/" + job,
 	} {
 		late := h.do(request{path: path, header: map[string]string{"Phantom-Min-Position": "100"}})
 		late.problem(http.StatusServiceUnavailable, "unavailable")

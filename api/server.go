@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"phantom/artifact"
 	"phantom/domain"
 	"phantom/readmodel"
 	"phantom/registry"
@@ -33,8 +34,11 @@ type Params struct {
 	Queue string
 	// Targets are the places to serve from.
 	Targets []domain.Target
-	Version string
-	Log     *zap.Logger
+	// Artifacts keeps model files; MaxArtifact is the largest that is taken, in bytes.
+	Artifacts   *artifact.Store
+	MaxArtifact int64
+	Version     string
+	Log         *zap.Logger
 	// Stopping ends what follows without end, when the process is to end; may be nil.
 	Stopping <-chan struct{}
 }
@@ -70,7 +74,10 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	api := humago.New(mux, configuration(params.Version))
 	api.UseMiddleware(wantJSON)
 	s.models(api)
+	s.retirement(api)
 	s.versions(api)
+	s.aliases(api)
+	s.artifactStore(api)
 	s.trainings(api)
 	s.deployments(api)
 	s.rollouts(api)
@@ -129,6 +136,11 @@ func operation(id, method, path, summary, tag string) huma.Operation {
 
 // handle registers an operation whose errors become problems.
 func handle[I, O any](s *server, api huma.API, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	handleFor(s, api, requestLimit, op, do)
+}
+
+// handleFor is handle for work that may take another time; 0 is without a limit.
+func handleFor[I, O any](s *server, api huma.API, limit time.Duration, op huma.Operation, do func(context.Context, *I) (*O, error)) {
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
@@ -138,8 +150,12 @@ func handle[I, O any](s *server, api huma.API, op huma.Operation, do func(contex
 		},
 	}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
-		limited, cancel := context.WithTimeout(ctx, requestLimit)
-		defer cancel()
+		limited := ctx
+		if limit > 0 {
+			var cancel context.CancelFunc
+			limited, cancel = context.WithTimeout(ctx, limit)
+			defer cancel()
+		}
 		out, err := do(limited, in)
 		if err != nil {
 			p := s.answer(ctx, err)

@@ -1,18 +1,15 @@
 package artifact
 
 import (
-	"archive/tar"
 	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
-	"strings"
-	"time"
 
+	"phantom/artifact/bundle"
 	"phantom/domain"
 )
 
@@ -20,34 +17,20 @@ import (
 const MaxBundle = 1 << 30
 
 // ErrMalformedBundle says that an object is intact but is no bundle, or that its names cannot be trusted.
-var ErrMalformedBundle = errors.New("not a well-formed bundle")
+var ErrMalformedBundle = bundle.ErrMalformed
 
-// PutBundle stores files as one object: a tar with sorted names, mode 0644 and no times or owners, so the
-// same files give the same digest whatever their order. Names must be relative, clean and distinct.
+// PutBundle stores files as one object: the same files give the same digest whatever their order. Names
+// must be relative, clean and distinct.
 func (s *Store) PutBundle(ctx context.Context, files []File) (Stored, error) {
-	sorted := slices.SortedFunc(slices.Values(files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
-	var body bytes.Buffer
-	w := tar.NewWriter(&body)
-	for i, f := range sorted {
-		if err := checkName(f.Name); err != nil {
-			return Stored{}, err
-		}
-		if i > 0 && sorted[i-1].Name == f.Name {
-			return Stored{}, fmt.Errorf("%w: %q is there twice", ErrMalformedBundle, f.Name)
-		}
-		header := &tar.Header{
-			Typeflag: tar.TypeReg, Name: f.Name, Mode: 0o644, Size: int64(len(f.Body)),
-			ModTime: time.Unix(0, 0).UTC(), Format: tar.FormatPAX,
-		}
-		if err := w.WriteHeader(header); err != nil {
-			return Stored{}, fmt.Errorf("bundle %q: %w", f.Name, err)
-		}
-		if _, err := w.Write(f.Body); err != nil {
-			return Stored{}, fmt.Errorf("bundle %q: %w", f.Name, err)
-		}
+	entries := make([]bundle.Entry, len(files))
+	for i, f := range files {
+		entries[i] = bundle.Entry{Name: f.Name, Size: int64(len(f.Body)), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(f.Body)), nil
+		}}
 	}
-	if err := w.Close(); err != nil {
-		return Stored{}, fmt.Errorf("bundle: %w", err)
+	var body bytes.Buffer
+	if err := bundle.Write(&body, entries); err != nil {
+		return Stored{}, err
 	}
 	return s.Put(ctx, &body)
 }
@@ -67,52 +50,14 @@ func (s *Store) GetBundle(ctx context.Context, d domain.Digest) (files []File, e
 	if len(body) > MaxBundle {
 		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrMalformedBundle, d, MaxBundle)
 	}
-	files, err = unpack(body)
+	err = bundle.Walk(bytes.NewReader(body), func(name string, _ int64, body io.Reader) error {
+		content, err := io.ReadAll(body)
+		files = append(files, File{name, content})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", d, err)
 	}
-	return files, nil
-}
-
-func unpack(body []byte) ([]File, error) {
-	var files []File
-	seen := map[string]bool{}
-	r := tar.NewReader(bytes.NewReader(body))
-	for {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformedBundle, err)
-		}
-		if err := checkName(header.Name); err != nil {
-			return nil, err
-		}
-		if header.Typeflag != tar.TypeReg {
-			return nil, fmt.Errorf("%w: %q is no plain file", ErrMalformedBundle, header.Name)
-		}
-		if seen[header.Name] {
-			return nil, fmt.Errorf("%w: %q is there twice", ErrMalformedBundle, header.Name)
-		}
-		seen[header.Name] = true
-		content, err := io.ReadAll(r)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %q: %w", ErrMalformedBundle, header.Name, err)
-		}
-		files = append(files, File{header.Name, content})
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%w: it holds no file", ErrMalformedBundle)
-	}
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	return files, nil
-}
-
-func checkName(name string) error {
-	if name == "" || name == "." || name == ".." || path.IsAbs(name) || path.Clean(name) != name ||
-		strings.HasPrefix(name, "../") || strings.ContainsAny(name, "\\:\x00") {
-		return fmt.Errorf("%w: the name %q is not relative and clean", ErrMalformedBundle, name)
-	}
-	return nil
 }

@@ -92,7 +92,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (Stored, error) {
 // their digest, so only who has read to the end without an error has read the artifact.
 func (s *Store) Get(ctx context.Context, d domain.Digest) (io.ReadCloser, error) {
 	if !d.Valid() {
-		return nil, &domain.InvalidInput{Field: "digest", Reason: "expected sha256: and 64 lower-case hex digits"}
+		return nil, badDigest()
 	}
 	r, err := s.bucket.NewReader(ctx, key(d), nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {

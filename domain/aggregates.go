@@ -31,8 +31,8 @@ func Validate(cmd Command) error {
 }
 
 // Decide answers a command: with the events to append to cmd.Writes(), with none when the command
-// changes nothing, or with a refusal that is an ErrInvalidInput, ErrNotFound, ErrAlreadyExists or
-// ErrInvalidState.
+// changes nothing, or with a refusal that is an ErrInvalidInput, ErrNotFound, ErrAlreadyExists,
+// ErrInvalidState or ErrPreconditionFailed.
 func Decide(a Aggregates, cmd Command) ([]Event, error) {
 	if err := Validate(cmd); err != nil {
 		return nil, err

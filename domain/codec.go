@@ -48,6 +48,10 @@ func EventType(e Event) string {
 		return "ModelDeployed"
 	case ModelUndeployed:
 		return "ModelUndeployed"
+	case AliasAssigned:
+		return "AliasAssigned"
+	case AliasRemoved:
+		return "AliasRemoved"
 	case ModelArchived:
 		return "ModelArchived"
 	case ModelDeleted:
@@ -120,6 +124,10 @@ func decoder(eventType string) func([]byte) (Event, error) {
 		return read[ModelDeployed]
 	case "ModelUndeployed":
 		return read[ModelUndeployed]
+	case "AliasAssigned":
+		return read[AliasAssigned]
+	case "AliasRemoved":
+		return read[AliasRemoved]
 	case "ModelArchived":
 		return read[ModelArchived]
 	case "ModelDeleted":

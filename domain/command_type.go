@@ -11,6 +11,10 @@ func CommandType(cmd Command) string {
 		return "UpdateModelConfiguration"
 	case UpdateModelMetadata:
 		return "UpdateModelMetadata"
+	case AssignAlias:
+		return "AssignAlias"
+	case RemoveAlias:
+		return "RemoveAlias"
 	case ArchiveModel:
 		return "ArchiveModel"
 	case DeleteModel:

@@ -13,7 +13,7 @@ var (
 	ErrInvalidState        = errors.New("not allowed in this state")
 	ErrInvalidInput        = errors.New("invalid input")
 	ErrConflict            = errors.New("changed by somebody else meanwhile")
-	ErrPreconditionFailed  = errors.New("the expected revision is stale")
+	ErrPreconditionFailed  = errors.New("what was expected is stale")
 	ErrIdempotencyMismatch = errors.New("the same command id was used for another request")
 )
 
@@ -53,6 +53,15 @@ func (e *InvalidState) Error() string {
 
 // Unwrap makes an InvalidState an ErrInvalidState.
 func (e *InvalidState) Unwrap() error { return ErrInvalidState }
+
+// Stale says that what the caller expected is not so, in which field and why; it is an
+// ErrPreconditionFailed.
+type Stale struct{ Field, Reason string }
+
+func (e *Stale) Error() string { return e.Reason }
+
+// Unwrap makes a Stale an ErrPreconditionFailed.
+func (e *Stale) Unwrap() error { return ErrPreconditionFailed }
 
 // InvalidInput names a bad field as a JSON path ("data.train.uri") and what is wrong with it; it is an
 // ErrInvalidInput. Several are joined with errors.Join.

@@ -65,7 +65,7 @@ func TestEveryVersionReadsAsTheCurrentOne(t *testing.T) {
 func TestEveryEventHasAnExample(t *testing.T) {
 	t.Parallel()
 	declared := eventsInSource(t)
-	require.Len(t, declared, 22)
+	require.Len(t, declared, 24)
 	require.ElementsMatch(t, declared, slices.Collect(maps.Keys(examples())))
 	var expected []string
 	for _, name := range declared {
@@ -172,6 +172,8 @@ func examples() map[string]domain.Event {
 		domain.ModelMetadataUpdated{
 			Description: new("Digits of forms"), Tags: map[string]*string{"stage": nil, "team": new("forms")},
 		},
+		domain.AliasAssigned{Alias: "champion", Version: "2", PreviousVersion: "1", Reason: "better"},
+		domain.AliasRemoved{Alias: "champion", Version: "2", Reason: "a mistake"},
 		domain.ModelArchived{Reason: "old"},
 		domain.ModelDeleted{
 			Reason: "old", DataRetentionPolicy: domain.RetentionPolicy{Kind: domain.RetentionEraseArtifacts, Delay: "720h"},

@@ -19,6 +19,7 @@ import (
 //	L6  weights are positive, sum to 100, belong to candidate and champion; generations count from 1
 //	L7  a model is archived only when nothing runs or serves, and nothing starts afterwards
 //	L8  a candidate is evaluated once, after its job; a decision follows its request, once
+//	L9  an alias names a version that exists; what it named before is recorded; what is removed was there
 type laws struct {
 	created, archived, deleted bool
 	versions                   int
@@ -30,6 +31,7 @@ type laws struct {
 	running                    map[domain.Target]domain.RolloutID
 	generation                 map[domain.StreamID]int64
 	deployed                   map[domain.Target]domain.Version
+	aliases                    map[domain.Alias]domain.Version
 }
 
 func newLaws() *laws {
@@ -42,6 +44,7 @@ func newLaws() *laws {
 		running:    make(map[domain.Target]domain.RolloutID),
 		generation: make(map[domain.StreamID]int64),
 		deployed:   make(map[domain.Target]domain.Version),
+		aliases:    make(map[domain.Alias]domain.Version),
 	}
 }
 
@@ -77,6 +80,17 @@ func (l *laws) hold(t require.TestingT, r domain.Recorded) {
 		require.Empty(t, l.running[e.DeploymentTarget], "L4")
 		require.Equal(t, l.deployed[e.DeploymentTarget], e.Version, "L5")
 		delete(l.deployed, e.DeploymentTarget)
+	case domain.AliasAssigned:
+		require.False(t, l.archived, "L7")
+		l.exists(t, e.Version)
+		require.Equal(t, l.aliases[e.Alias], e.PreviousVersion, "L9")
+		require.NotEqual(t, e.Version, e.PreviousVersion, "L9")
+		l.aliases[e.Alias] = e.Version
+	case domain.AliasRemoved:
+		require.False(t, l.archived, "L7")
+		require.Contains(t, l.aliases, e.Alias, "L9")
+		require.Equal(t, l.aliases[e.Alias], e.Version, "L9")
+		delete(l.aliases, e.Alias)
 	case domain.ModelArchived:
 		require.False(t, l.archived, "L7")
 		require.Empty(t, l.deployed, "L7")

@@ -43,6 +43,10 @@ func (m *Model) Evolve(r Recorded) {
 		})
 	case ModelUndeployed:
 		delete(m.Deployed, e.DeploymentTarget)
+	case AliasAssigned:
+		put(&m.Aliases, e.Alias, e.Version)
+	case AliasRemoved:
+		delete(m.Aliases, e.Alias)
 	case ModelArchived:
 		m.Archived = true
 	case ModelDeleted:

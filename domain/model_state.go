@@ -12,7 +12,7 @@ import (
 //
 // It is saved as JSON, see MarshalState; a json.RawMessage that is nil is left out, as null would come back as text.
 //
-// Invariants: Versions[i].Version is i+1; every deployed version is among them; a target has at most
+// Invariants: Versions[i].Version is i+1; every deployed version and every alias's is among them; a target has at most
 // one running rollout; an archived model has no running job, no rollout and no deployment.
 type Model struct {
 	ID              ModelID
@@ -28,6 +28,7 @@ type Model struct {
 	Deployed        map[Target]Deployment
 	Rollouts        map[Target]RunningRollout
 	EndedRollouts   map[RolloutID]RolloutEnd
+	Aliases         map[Alias]Version
 	Archived        bool
 	Deleted         bool
 	Revision        int64

@@ -81,6 +81,7 @@ func byName() map[string]map[string]string {
 		"TrainingFailed":            {"reason": "failure_reason", "details": "error_details"},
 		"CreateModelVersion":        {"metrics": "performance_metrics"},
 		"ModelVersionCreated":       {"metrics": "performance_metrics", "previous": "previous_version"},
+		"AliasAssigned":             {"previous": "previous_version"},
 		"RolloutStarted":            {"previous": "previous_version"},
 		"RolloutRolledBack":         {"restored": "restored_version"},
 		"DeployModel":               {"target": "deployment_target", "config": "deployment_config"},
@@ -111,7 +112,7 @@ func usual() map[string]string {
 
 // isText tells fields whose bare number is a text.
 func isText(path string) bool {
-	return slices.Contains([]string{"version", "previous_version", "restored_version", "name", "description", "note"}, path)
+	return slices.Contains([]string{"version", "previous_version", "restored_version", "expected", "alias", "name", "description", "note"}, path)
 }
 
 func parseCommand(t *testing.T, line string) domain.Command {
@@ -261,6 +262,8 @@ func formatValue(field string, value json.RawMessage) string {
 
 func commands() map[string]func(*testing.T, []byte) domain.Command {
 	return map[string]func(*testing.T, []byte) domain.Command{
+		"AssignAlias":              readCommand[domain.AssignAlias],
+		"RemoveAlias":              readCommand[domain.RemoveAlias],
 		"CreateModel":              readCommand[domain.CreateModel],
 		"UpdateModelConfiguration": readCommand[domain.UpdateModelConfiguration],
 		"UpdateModelMetadata":      readCommand[domain.UpdateModelMetadata],

@@ -130,12 +130,15 @@ func requireTyped(t require.TestingT, err error) {
 		input  *domain.InvalidInput
 		absent *domain.NotFound
 		exists *domain.AlreadyExists
+		stale  *domain.Stale
 	)
 	switch {
 	case errors.Is(err, domain.ErrInvalidState):
 		require.ErrorAs(t, err, &state)
 	case errors.Is(err, domain.ErrInvalidInput):
 		require.ErrorAs(t, err, &input)
+	case errors.Is(err, domain.ErrPreconditionFailed):
+		require.ErrorAs(t, err, &stale)
 	case errors.Is(err, domain.ErrNotFound):
 		require.ErrorAs(t, err, &absent)
 	default:
@@ -153,6 +156,7 @@ func requireConsistent(t require.TestingT, account *laws, model domain.Model) {
 		_, known := model.Version(model.Champion(target))
 		require.True(t, known)
 	}
+	require.Equal(t, account.aliases, aliasesOf(model))
 	require.Len(t, model.Rollouts, len(account.running))
 	for target, id := range account.running {
 		require.Equal(t, id, model.Rollouts[target].ID)
@@ -164,6 +168,13 @@ func requireConsistent(t require.TestingT, account *laws, model domain.Model) {
 		}
 	}
 	require.Len(t, model.ActiveTrainings(), running)
+}
+
+func aliasesOf(model domain.Model) map[domain.Alias]domain.Version {
+	if model.Aliases == nil {
+		return map[domain.Alias]domain.Version{}
+	}
+	return model.Aliases
 }
 
 // commandsOf draws a sequence that mostly begins with a model and two versions, so that it gets far.
@@ -193,7 +204,7 @@ func commandsOf(t *rapid.T) iter.Seq[domain.Command] {
 func anyCommand() *rapid.Generator[domain.Command] {
 	return rapid.Custom(func(t *rapid.T) domain.Command {
 		draw := drawer{t}
-		switch kind := rapid.IntRange(0, 27).Draw(t, "kind"); kind {
+		switch kind := rapid.IntRange(0, 30).Draw(t, "kind"); kind {
 		case 0, 1:
 			if draw.number(4) == 0 {
 				return domain.ArchiveModel{ModelID: "digits", Reason: "old"}
@@ -215,6 +226,8 @@ func anyCommand() *rapid.Generator[domain.Command] {
 			return domain.DeployModel{ModelID: "digits", Version: draw.version(), DeploymentTarget: draw.target(), DeploymentConfig: draw.config()}
 		case 18:
 			return domain.UndeployModel{ModelID: "digits", DeploymentTarget: draw.target()}
+		case 28, 29, 30:
+			return draw.aliasing()
 		default:
 			return draw.rollout(kind)
 		}
@@ -278,6 +291,19 @@ func (d drawer) approval(subject domain.Subject) domain.Command {
 	}
 	decision := rapid.SampledFrom([]domain.Decision{domain.Approved, domain.Rejected}).Draw(d.t, "decision")
 	return domain.DecideApproval{ModelID: "digits", Subject: subject, Decision: decision, By: by}
+}
+
+func (d drawer) aliasing() domain.Command {
+	alias := rapid.SampledFrom([]domain.Alias{"champion", "challenger"}).Draw(d.t, "alias")
+	var expected *domain.Version
+	if d.coin() {
+		expected = new(rapid.SampledFrom([]domain.Version{"", "1", "2"}).Draw(d.t, "expected"))
+	}
+	if d.number(2) == 0 {
+		return domain.RemoveAlias{ModelID: "digits", Alias: alias, Expected: expected}
+	}
+	version := rapid.SampledFrom([]domain.VersionRef{"1", "2", "3", "latest", "@champion"}).Draw(d.t, "version")
+	return domain.AssignAlias{ModelID: "digits", Alias: alias, Version: version, Expected: expected}
 }
 
 func (d drawer) number(most int) int { return rapid.IntRange(0, most).Draw(d.t, "number") }

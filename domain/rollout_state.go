@@ -26,7 +26,7 @@ func (s *Rollout) Evolve(r Recorded) {
 		s.Approval.Decided = &e
 	case ModelCreated, ModelConfigurationUpdated, ModelMetadataUpdated, TrainingStarted,
 		TrainingCompleted, TrainingFailed, ModelVersionCreated, RolloutStarted, RolloutPromoted,
-		RolloutRolledBack, ModelDeployed, ModelUndeployed, ModelArchived, ModelDeleted,
+		RolloutRolledBack, ModelDeployed, ModelUndeployed, AliasAssigned, AliasRemoved, ModelArchived, ModelDeleted,
 		TrainingProgressUpdated, CandidateEvaluated, InferenceMade, FeedbackRecorded:
 		// They stand in other streams.
 	}

@@ -3,6 +3,7 @@ package domain_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -127,6 +128,8 @@ func refusal(t *testing.T, err error) string {
 	switch {
 	case errors.Is(err, domain.ErrInvalidState):
 		return "refused: " + text
+	case errors.Is(err, domain.ErrPreconditionFailed):
+		return "stale: " + text
 	case errors.Is(err, domain.ErrNotFound), errors.Is(err, domain.ErrAlreadyExists):
 		return "refused: " + text
 	case errors.Is(err, domain.ErrInvalidInput):
@@ -151,5 +154,9 @@ func (h *history) standing() string {
 		rollouts = append(rollouts, fmt.Sprintf("%s rolls out %s at %s", rollout.ID, rollout.Version, target))
 	}
 	slices.Sort(rollouts)
-	return strings.Join(append(words, rollouts...), ", ")
+	words = append(words, rollouts...)
+	for _, alias := range slices.Sorted(maps.Keys(model.Aliases)) {
+		words = append(words, fmt.Sprintf("@%s is %s", alias, model.Aliases[alias]))
+	}
+	return strings.Join(words, ", ")
 }

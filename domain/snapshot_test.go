@@ -78,9 +78,9 @@ func TestAStateThatIsNoneIsRefused(t *testing.T) {
 func TestTheRulesOfFolding(t *testing.T) {
 	t.Parallel()
 	recorded := map[domain.AggregateType]struct{ fingerprint, folded string }{
-		domain.TypeMLModel:     {"908e1e567a89816eacb14a55c82d4876", "d4a1824de4cd31858768c6086fe71e0a"},
-		domain.TypeTrainingJob: {"d306a9807c3ac57bf49d88e7c33ec033", "45db28127958a85d6c2789a53cd93f20"},
-		domain.TypeRollout:     {"781e8a348e3cf8b6a45e4679ec34903b", "7433291070ddf5f893ffce1b9d40274f"},
+		domain.TypeMLModel:     {"007ceceb7481a4f0b8127a073a17349c", "2368a349d3791f545c417ded63949ac2"},
+		domain.TypeTrainingJob: {"d306a9807c3ac57bf49d88e7c33ec033", "979b06381d637348621d228af7000614"},
+		domain.TypeRollout:     {"781e8a348e3cf8b6a45e4679ec34903b", "9d9d2b2c6901b82758d70a9401e07787"},
 	}
 	for of, want := range recorded {
 		var a domain.Aggregates

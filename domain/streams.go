@@ -14,6 +14,8 @@ func (RolloutPromoted) isEvent()           {}
 func (RolloutRolledBack) isEvent()         {}
 func (ModelDeployed) isEvent()             {}
 func (ModelUndeployed) isEvent()           {}
+func (AliasAssigned) isEvent()             {}
+func (AliasRemoved) isEvent()              {}
 func (ModelArchived) isEvent()             {}
 func (ModelDeleted) isEvent()              {}
 
@@ -39,6 +41,12 @@ func (c UpdateModelConfiguration) Writes() StreamID { return ModelStream(c.Model
 
 // Writes is the model's stream.
 func (c UpdateModelMetadata) Writes() StreamID { return ModelStream(c.ModelID) }
+
+// Writes is the model's stream.
+func (c AssignAlias) Writes() StreamID { return ModelStream(c.ModelID) }
+
+// Writes is the model's stream.
+func (c RemoveAlias) Writes() StreamID { return ModelStream(c.ModelID) }
 
 // Writes is the model's stream.
 func (c ArchiveModel) Writes() StreamID { return ModelStream(c.ModelID) }
@@ -124,6 +132,12 @@ func (UpdateModelConfiguration) Guards() []StreamID { return nil }
 
 // Guards is none: the model's stream alone decides.
 func (UpdateModelMetadata) Guards() []StreamID { return nil }
+
+// Guards is none: the model's stream alone decides.
+func (AssignAlias) Guards() []StreamID { return nil }
+
+// Guards is none: the model's stream alone decides.
+func (RemoveAlias) Guards() []StreamID { return nil }
 
 // Guards is none: the model's stream alone decides.
 func (ArchiveModel) Guards() []StreamID { return nil }

@@ -53,7 +53,7 @@ func (j *TrainingJob) Evolve(r Recorded) {
 		j.Approval.Decided = &e
 	case ModelCreated, ModelConfigurationUpdated, ModelMetadataUpdated, TrainingStarted,
 		TrainingCompleted, TrainingFailed, ModelVersionCreated, RolloutStarted, RolloutPromoted,
-		RolloutRolledBack, ModelDeployed, ModelUndeployed, ModelArchived, ModelDeleted,
+		RolloutRolledBack, ModelDeployed, ModelUndeployed, AliasAssigned, AliasRemoved, ModelArchived, ModelDeleted,
 		TrafficShifted, RolloutAssessed, InferenceMade, FeedbackRecorded:
 		// They stand in other streams.
 	}

@@ -1,5 +1,5 @@
 // Package readmodel answers questions about models: catalogue, versions, trainings, deployments,
-// rollouts, approvals and events.
+// rollouts, aliases, approvals and events.
 //
 // What it promises: every row was written by a projection of the event log and by nothing else, so a
 // rebuild gives the same rows. Rows that can be asked "as of" a position are history rows
@@ -24,6 +24,9 @@
 //	ListDeployments(ctx, tenant, DeploymentFilter, Paging) (Page[Deployment], error)
 //	GetRollout(ctx, tenant, rollout, asOf) (Rollout, error)
 //	ListRollouts(ctx, tenant, RolloutFilter, Paging) (Page[Rollout], error)
+//	GetAlias(ctx, tenant, id, alias, asOf) (Alias, error)
+//	ListAliases(ctx, tenant, id, asOf, Paging) (Page[Alias], error)
+//	HasArtifact(ctx, tenant, digest) (bool, error)
 //	ApprovalsWaiting(ctx, tenant, Paging) (Page[WaitingApproval], error)
 //	ListEvents(ctx, tenant, EventFilter, limit) (EventPage, error)
 //

@@ -16,7 +16,7 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, InferenceActivity{},
+		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{},
 	}
 }
 
@@ -27,6 +27,7 @@ const (
 	TrainingsName         = "trainings"
 	DeploymentsName       = "deployments"
 	RolloutsName          = "rollouts"
+	AliasesName           = "aliases"
 	InferenceActivityName = "inference-activity"
 )
 

@@ -54,7 +54,9 @@ func TestReadModelsSayWhatTheAggregatesSay(t *testing.T) {
 		}
 		for _, then := range history {
 			if then.model.Exists() {
-				w.agree(&then.model, w.getModel("m0", then.position), fmt.Sprintf("seed %d as of %d", seed, then.position))
+				where := fmt.Sprintf("seed %d as of %d", seed, then.position)
+				w.agree(&then.model, w.getModel("m0", then.position), where)
+				w.agreeOnAliases(&then.model, then.position, where)
 			}
 		}
 	}
@@ -64,7 +66,7 @@ func TestReadModelsSayWhatTheAggregatesSay(t *testing.T) {
 func snapshot(m *domain.Model) domain.Model {
 	c := *m
 	c.Versions, c.Jobs = slices.Clone(m.Versions), cloned(m.Jobs)
-	c.Deployed, c.Tags = cloned(m.Deployed), cloned(m.Tags)
+	c.Deployed, c.Tags, c.Aliases = cloned(m.Deployed), cloned(m.Tags), cloned(m.Aliases)
 	return c
 }
 
@@ -111,6 +113,7 @@ func (w *world) agreeOnParts(m *domain.Model, where string) {
 		}
 		require.ElementsMatch(w.t, targets, answer.DeployedTargets, "%s version %s", where, v.Version)
 	}
+	w.agreeOnAliases(m, 0, where)
 	for id, job := range m.Jobs {
 		answer, err := w.reader.GetTraining(ctx, w.tenant, id, 0)
 		require.NoError(w.t, err, where)
@@ -137,6 +140,38 @@ func (w *world) agreeOnParts(m *domain.Model, where string) {
 		require.Len(w.t, answer.Traffic, int(state.RouteGeneration), where)
 	}
 	w.agreeOnTraffic(m, where)
+}
+
+// agreeOnAliases asks the list, each alias, and each version for the aliases that name it.
+func (w *world) agreeOnAliases(m *domain.Model, asOf int64, where string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	listed := map[domain.Alias]domain.Version{}
+	for _, a := range all(w.t, 2, func(ctx context.Context, p readmodel.Paging) (readmodel.Page[readmodel.Alias], error) {
+		return w.reader.ListAliases(ctx, w.tenant, m.ID, asOf, p)
+	}) {
+		listed[a.Alias] = a.Version
+	}
+	require.Equal(w.t, cloned(m.Aliases), listed, where)
+	named := map[domain.Alias]domain.Version{}
+	for _, v := range m.Versions {
+		answer, err := w.reader.GetVersion(ctx, w.tenant, m.ID, v.Version, asOf)
+		require.NoError(w.t, err, where)
+		require.IsIncreasing(w.t, append([]domain.Alias{""}, answer.Aliases...), where)
+		for _, alias := range answer.Aliases {
+			named[alias] = v.Version
+		}
+	}
+	require.Equal(w.t, cloned(m.Aliases), named, where)
+	for _, alias := range []domain.Alias{"champion", "challenger", "x-1"} {
+		answer, err := w.reader.GetAlias(ctx, w.tenant, m.ID, alias, asOf)
+		if version, assigned := m.Aliases[alias]; assigned {
+			require.NoError(w.t, err, where)
+			require.Equal(w.t, version, answer.Version, where)
+		} else {
+			require.ErrorIs(w.t, err, domain.ErrNotFound, where)
+		}
+	}
 }
 
 func (w *world) agreeOnTraffic(m *domain.Model, where string) {
@@ -181,9 +216,11 @@ func (g *gambler) command() domain.Command {
 			ModelID: id, Reason: "old", DataRetentionPolicy: domain.RetentionPolicy{Kind: domain.RetentionRetain},
 		})
 	}
-	switch g.random.IntN(5) {
+	switch g.random.IntN(6) {
 	case 0:
 		return g.describing(id)
+	case 5:
+		return g.aliasing(id)
 	case 1, 2:
 		return g.training(m, id)
 	default:
@@ -202,6 +239,14 @@ func (g *gambler) describing(id domain.ModelID) domain.Command {
 	default:
 		return domain.UpdateModelMetadata{ModelID: id, Description: &value}
 	}
+}
+
+func (g *gambler) aliasing(id domain.ModelID) domain.Command {
+	alias := pick(g, domain.Alias("champion"), "challenger", "x-1")
+	if g.random.IntN(4) == 0 {
+		return domain.RemoveAlias{ModelID: id, Alias: alias, Reason: "try"}
+	}
+	return domain.AssignAlias{ModelID: id, Alias: alias, Version: pick(g, domain.VersionRef("1"), "2", "latest", "@champion")}
 }
 
 func (g *gambler) training(m *domain.Model, id domain.ModelID) domain.Command {

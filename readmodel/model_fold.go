@@ -79,7 +79,7 @@ func (Catalogue) Types() []string {
 		domain.TrainingStarted{}, domain.TrainingCompleted{}, domain.TrainingFailed{},
 		domain.ModelVersionCreated{}, domain.RolloutStarted{}, domain.RolloutPromoted{},
 		domain.RolloutRolledBack{}, domain.ModelDeployed{}, domain.ModelUndeployed{},
-		domain.ModelArchived{}, domain.ModelDeleted{})
+		domain.AliasAssigned{}, domain.AliasRemoved{}, domain.ModelArchived{}, domain.ModelDeleted{})
 }
 
 func types(events ...domain.Event) []string {
@@ -191,7 +191,7 @@ func (m *modelRow) evolve(r recorded) {
 		m.Status = domain.StatusArchived
 	case domain.ModelDeleted:
 		m.Status = domain.StatusDeleted
-	default: // rollouts alone change nothing but the revision
+	default: // rollouts and aliases alone change nothing but the revision
 	}
 }
 

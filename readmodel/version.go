@@ -19,6 +19,7 @@ type Version struct {
 	CreatedAt         time.Time          `json:"created_at"`
 	CreatedBy         domain.Actor       `json:"created_by"`
 	DeployedTargets   []domain.Target    `json:"deployed_targets"`
+	Aliases           []domain.Alias     `json:"aliases"`
 	// Position is the log's position that the answer has at least seen.
 	Position int64 `json:"-"`
 }

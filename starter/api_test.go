@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"phantom/api"
+	"phantom/artifact"
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/internal/pgtest"
@@ -52,9 +53,12 @@ func newHouse(t *testing.T) *house {
 	away, err := client.NewLazyClient(client.Options{HostPort: "127.0.0.1:1"})
 	require.NoError(t, err)
 	t.Cleanup(away.Close)
+	artifacts, err := artifact.Open(t.Context(), "file://"+t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, artifacts.Close()) })
 	h.url = serve(t, api.New(api.Params{
 		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: away,
-		Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
+		Artifacts: artifacts, MaxArtifact: 1 << 20, Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
 	}))
 	return h
 }
@@ -71,6 +75,7 @@ func (h *house) records(commands ...domain.Command) {
 	defer cancel()
 	for _, name := range []string{
 		readmodel.CatalogueName, readmodel.VersionsName, readmodel.TrainingsName, readmodel.DeploymentsName, readmodel.RolloutsName,
+		readmodel.AliasesName,
 	} {
 		require.NoError(h.t, h.runner.WaitFor(ctx, name, string(domain.DefaultTenant), last.Position))
 	}
@@ -123,8 +128,24 @@ func TestTheRealAPIUnderstandsEveryCommand(t *testing.T) {
 	does(0, `digits +deployed +2 `, "model", "list", "--status", "deployed", "--tag", "stage=a", "--type", "classification", "--algorithm", "mlp", "--limit", "1")
 	does(0, `digits +created +- `, "model", "list", "--as-of", "2")
 	does(2, `status`, "model", "list", "--status", "fine")
-	does(0, `(?s)2 .*\n1 +0.97 `, "model", "versions", "digits", "--limit", "2")
+	does(0, `(?s)2 .*\n1 +- +0.97 `, "model", "versions", "digits", "--limit", "2")
 	does(0, `there are more: --cursor `, "model", "versions", "digits", "--limit", "1")
+	does(0, `no aliases; `, "alias", "list", "digits")
+	does(0, `Version +1\n`, "alias", "set", "digits", "champion", "1", "--new")
+	does(4, `alias champion of model digits names version 1; expected was no version`, "alias", "set", "digits", "champion", "2", "--new")
+	does(0, `Before +1\n`, "alias", "set", "digits", "@champion", "latest", "--expected", "1", "--reason", "better")
+	does(0, `champion +2 +1 .* better`, "alias", "list", "digits")
+	does(0, `^2\n$`, "alias", "get", "digits", "champion", "--quiet")
+	does(0, `(?s)2 +champion .*\n1 +- `, "model", "versions", "digits")
+	does(2, `alias: must match`, "alias", "set", "digits", "latest", "1")
+	does(3, `phantom model versions`, "alias", "set", "digits", "champion", "9")
+	does(4, `names version 2`, "alias", "delete", "digits", "champion", "--expected", "1")
+	does(0, `removed champion`, "alias", "delete", "digits", "@champion")
+	does(3, `alias champion of model digits not found; .phantom alias list`, "alias", "get", "digits", "champion")
+	does(0, `AliasRemoved +\S+ +alias=champion version=2`, "model", "events", "digits", "--type", "AliasRemoved")
+	does(4, `cannot be archived while`, "model", "archive", "digits", "--reason", "old")
+	does(4, `must be archived before`, "model", "delete", "digits", "--reason", "old")
+	does(2, `retention: is not available yet`, "model", "delete", "digits", "--reason", "old", "--retention", "erase_all")
 	does(0, `local +2 +canary +10 %`, "model", "deployments", "digits")
 	does(0, string(id)+` +digits +completed +100 % +0.97 +1 `, "model", "trainings", "digits")
 	does(0, string(id), "training", "list")

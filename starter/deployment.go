@@ -71,7 +71,7 @@ accepted, and rolled back when one has failed. The spec is the saga's input; fla
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.file, "file", "f", "", "the spec: YAML or JSON, - for standard input")
-	flags.StringVar(&f.version, "version", "", "the version's number, or latest")
+	flags.StringVar(&f.version, "version", "", "the version's number, latest, or @ALIAS")
 	flags.StringVar(&f.target, "target", "", "where to serve")
 	flags.StringArrayVar(&f.steps, "step", nil, "percent of the traffic and the least time to hold it, such as 10:30s; in order")
 	flags.StringArrayVar(&f.rules, "require", nil, "what must be proven on live traffic, such as accuracy>=0.9 (default error_rate<=0.01)")
@@ -127,17 +127,14 @@ func (f *deployFlags) lay(body spec, given func(string) bool) error {
 	return body.checkVersion()
 }
 
-// checkVersion wants what the command cannot do without, and says of aliases that they come later.
+// checkVersion wants what the command cannot do without.
 func (s spec) checkVersion() error {
 	if number, isNumber := s["version"].(uint64); isNumber { // `version: 2` in YAML
 		s["version"] = strconv.FormatUint(number, 10)
 	}
-	version, _ := s["version"].(string)
 	switch {
-	case strings.HasPrefix(version, "@"):
-		return usagef("--version is %q: aliases are not available yet; accepted is a number, or latest", version)
 	case s["version"] == nil:
-		return usagef("--version is needed: a version's number, or latest")
+		return usagef("--version is needed: a version's number, latest, or an alias like @champion")
 	case s["target"] == nil:
 		return usagef("--target is needed: where to serve, such as local")
 	}
@@ -195,9 +192,6 @@ func (p *program) rollbackCommand() *cobra.Command {
 		Use: "rollback MODEL --target T --reason WHY", Short: "Bring the previous version back at once, without a canary",
 		Args: takes(1, 1, modelArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
-			if strings.HasPrefix(to, "@") {
-				return usagef("--to is %q: aliases are not available yet; accepted is a number", to)
-			}
 			body := spec{"reason": reason}
 			if to != "" {
 				body["to"] = to
@@ -208,7 +202,7 @@ func (p *program) rollbackCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&target, "target", "", "where it serves")
-	cmd.Flags().StringVar(&to, "to", "", "the version to bring back (default the previous one)")
+	cmd.Flags().StringVar(&to, "to", "", "the version to bring back: a number or @ALIAS (default the previous one)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit trail")
 	cmd.Flags().BoolVar(&wait, "wait", false, "show it until it ends")
 	require(cmd, "target", "reason")

@@ -69,7 +69,7 @@ func (e event) gist() string {
 	}
 	var parts []string
 	for _, name := range []string{
-		"name", "version", "previous_version", "restored_version", "target", "deployment_target", "weights", "verdict",
+		"name", "alias", "version", "previous_version", "restored_version", "target", "deployment_target", "weights", "verdict",
 		"epoch", "progress_percentage", "passed", "decision", "reason", "note", "change_reason", "failure_reason",
 		"error_details", "artifacts_location",
 	} {

@@ -108,6 +108,7 @@ func advice(p *client.Problem, status int) string {
 		return map[string]string{
 			"model":    "; `phantom model list` shows those there are",
 			"version":  "; `phantom model versions MODEL` shows those there are",
+			"alias":    "; `phantom alias list MODEL` shows those there are",
 			"training": "; `phantom training list` shows those there are",
 			"rollout":  "; `phantom rollout list` shows those there are",
 			"saga":     "; Temporal forgets ended sagas, `phantom training list` and `phantom rollout list` do not",

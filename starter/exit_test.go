@@ -33,6 +33,7 @@ func TestEveryErrorHasItsExitStatusAndSaysWhatToDo(t *testing.T) {
 		{problem(413, "too_large", "too much"), 2, "too much"},
 		{problem(404, "not_found", "model x not found"), 3, "model x not found; `phantom model list` shows those there are"},
 		{problem(404, "not_found", "version 9 of model x not found"), 3, "`phantom model versions MODEL`"},
+		{problem(404, "not_found", "alias x of model digits not found"), 3, "`phantom alias list MODEL`"},
 		{problem(404, "not_found", "training 9 not found"), 3, "`phantom training list`"},
 		{problem(404, "not_found", "rollout 9 not found"), 3, "`phantom rollout list`"},
 		{problem(404, "not_found", "saga 9 not found"), 3, "Temporal forgets ended sagas"},

@@ -114,6 +114,9 @@ func TestADeploymentArrivesAsTheServersInput(t *testing.T) {
 		"analysis":[{"metric":"error_rate","op":"<=","threshold":0.01,"required":true}]}}}`, got.body)
 	require.Equal(t, "k-1", got.header.Get("Idempotency-Key"))
 
+	got = sent(t, command{}, startsDeployment, startedDeploy, "deploy", "digits", "--version", "@champion", "--target", "local")
+	require.JSONEq(t, `{"version":"@champion","target":"local"}`, got.body)
+
 	file := command{files: map[string]string{"spec": "version: 2\ntarget: prod\nstrategy: {canary: {steps: [{weight: 5, hold: 1s}]}}\n"}}
 	got = sent(t, file, startsDeployment, startedDeploy, "deploy", "digits", "-f", "%spec", "--target", "local")
 	require.JSONEq(t, `{"version":"2","target":"local","strategy":{"canary":{"steps":[{"weight":5,"hold":"1s"}]}}}`, got.body)
@@ -168,6 +171,19 @@ func TestCommandsAskForWhatTheyMean(t *testing.T) {
 			"GET /api/v1/models?algorithm=a&as_of=9&cursor=c&limit=3&model_type=t&status=deployed&tag=x%3D1&tag=y%3D2", `{"items":[]}`, "", "",
 		},
 		{[]string{"model", "events", "digits", "--after", "7", "--limit", "2", "--type", "A", "--type", "B"}, "GET " + model + "/events?after=7&limit=2&type=A&type=B", `{"items":[]}`, "", ""},
+		{[]string{"model", "archive", "digits", "--reason", "old"}, "POST " + model + "/archive", answer, `{"reason":"old"}`, ""},
+		{[]string{"model", "delete", "digits", "--reason", "old", "--retention", "retain"}, "POST " + model + "/delete", answer, `{"reason":"old","retention":"retain"}`, ""},
+		{[]string{"model", "delete", "digits", "--reason", "old"}, "POST " + model + "/delete", answer, `{"reason":"old"}`, ""},
+		{
+			[]string{"model", "register", "digits", "--artifact", "sha256:a", "--metric", "accuracy=0.97", "--metric", "loss=1e-2", "--note", "n"},
+			"POST " + model + "/versions", `{"version":"3"}`, `{"artifacts_location":"sha256:a","metrics":{"accuracy":0.97,"loss":0.01},"modification":"n"}`, "",
+		},
+		{[]string{"alias", "set", "digits", "champion", "3"}, "PUT " + model + "/aliases/champion", `{}`, `{"version":"3"}`, ""},
+		{[]string{"alias", "set", "digits", "@champion", "@challenger", "--expected", "2", "--reason", "r"}, "PUT " + model + "/aliases/champion", `{}`, `{"version":"@challenger","expected":"2","reason":"r"}`, ""},
+		{[]string{"alias", "set", "digits", "champion", "latest", "--new"}, "PUT " + model + "/aliases/champion", `{}`, `{"version":"latest","expected":""}`, ""},
+		{[]string{"alias", "get", "digits", "champion", "--as-of", "9"}, "GET " + model + "/aliases/champion?as_of=9", `{}`, "", ""},
+		{[]string{"alias", "list", "digits", "--as-of", "9", "--limit", "2"}, "GET " + model + "/aliases?as_of=9&limit=2", `{"items":[]}`, "", ""},
+		{[]string{"alias", "delete", "digits", "champion", "--expected", "3", "--reason", "r"}, "DELETE " + model + "/aliases/champion?expected=3&reason=r", ``, "", ""},
 		{[]string{"train", "digits", "--data", "d", "--key", "nightly-1"}, startsTraining, startedTraining, `{"data":{"train":{"uri":"d"}}}`, "nightly-1"},
 		{[]string{"training", "approve", train, "--note", "fine"}, "POST /api/v1/sagas/" + train + "/approve", receipt, `{"note":"fine"}`, ""},
 		{[]string{"training", "reject", train, "--reason", "bad"}, "POST /api/v1/sagas/" + train + "/reject", receipt, `{"reason":"bad"}`, ""},

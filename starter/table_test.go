@@ -25,6 +25,8 @@ func recorded(t *testing.T) *server {
 		digits + "/trainings":                          "trainings.json",
 		digits + "/trainings?limit=1":                  "trainings_limit_1.json",
 		digits + "/trainings?limit=200":                "trainings.json",
+		digits + "/aliases":                            "aliases.json",
+		digits + "/aliases/champion":                   "alias.json",
 		digits + "/rollouts":                           "rollouts.json",
 		digits + "/rollouts?limit=1":                   "rollouts_limit_1.json",
 		digits + "/rollouts?limit=200":                 "rollouts.json",

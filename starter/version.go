@@ -19,6 +19,7 @@ type modelVersion struct {
 	CreatedAt         *time.Time         `json:"created_at"`
 	CreatedBy         actor              `json:"created_by"`
 	DeployedTargets   []string           `json:"deployed_targets"`
+	Aliases           []string           `json:"aliases"`
 }
 
 func (p *program) modelVersions() *cobra.Command {
@@ -31,10 +32,10 @@ func (p *program) modelVersions() *cobra.Command {
 			set(query, "as_of", asOf)
 			return listing[modelVersion]{
 				path: modelPath(args[0]) + "/versions", query: query, more: "cursor",
-				header: []string{"VERSION", "ACCURACY", "F1", "DEPLOYED AT", "CREATED", "BY", "ARTIFACT", "TRAINING"},
+				header: []string{"VERSION", "ALIASES", "ACCURACY", "F1", "DEPLOYED AT", "CREATED", "BY", "ARTIFACT", "TRAINING"},
 				row: func(v modelVersion) []string {
 					return []string{
-						v.Version, numberOf(v.Metrics, "accuracy"), numberOf(v.Metrics, "f1"), strings.Join(v.DeployedTargets, ","),
+						v.Version, strings.Join(v.Aliases, ","), numberOf(v.Metrics, "accuracy"), numberOf(v.Metrics, "f1"), strings.Join(v.DeployedTargets, ","),
 						p.ago(v.CreatedAt), v.CreatedBy.Subject, short(v.ArtifactsLocation), opt(v.TrainingJobID),
 					}
 				},

@@ -15,7 +15,8 @@ func serveAPI(ctx context.Context, p *parts) error {
 	}
 	handler := api.New(api.Params{
 		Registry: p.registry, Reader: p.reader, WaitFor: p.runner.WaitFor, Temporal: p.temporal,
-		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(), Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
+		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(),
+		Artifacts: p.artifacts, MaxArtifact: p.cfg.File.ArtifactLimit, Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
 	})
 	p.ready.is(config.RoleAPI)
 	return listen(ctx, "PHANTOM_API_ADDR", p.cfg.APIAddr, p.cfg.TLS, handler)

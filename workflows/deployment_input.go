@@ -8,16 +8,13 @@ import (
 	"phantom/rollout"
 )
 
-// VersionLatest asks for the newest version of the model.
-const VersionLatest domain.Version = "latest"
-
 // DeployModelInput is what DeployModel is asked for.
 type DeployModelInput struct {
-	Tenant   domain.Tenant    `json:"tenant"` // default "default"
-	ModelID  domain.ModelID   `json:"model_id"`
-	Version  domain.Version   `json:"version"` // a number, or "latest"
-	Target   domain.Target    `json:"target"`
-	Strategy rollout.Strategy `json:"strategy"` // default rollout.Default
+	Tenant   domain.Tenant     `json:"tenant"` // default "default"
+	ModelID  domain.ModelID    `json:"model_id"`
+	Version  domain.VersionRef `json:"version"` // a number, "latest" or "@alias", looked up once
+	Target   domain.Target     `json:"target"`
+	Strategy rollout.Strategy  `json:"strategy"` // default rollout.Default
 	// Watch is how long the old version stays warm after the promotion; only "0s" is available yet.
 	Watch    Duration       `json:"watch"`
 	Approval *ApprovalTerms `json:"approval,omitempty"` // nil asks nobody
@@ -30,13 +27,13 @@ type DeployModelInput struct {
 
 // RollbackModelInput is what RollbackModel is asked for.
 type RollbackModelInput struct {
-	Tenant      domain.Tenant  `json:"tenant"` // default "default"
-	ModelID     domain.ModelID `json:"model_id"`
-	Target      domain.Target  `json:"target"`
-	To          domain.Version `json:"to,omitempty"` // default: the version that served before
-	Reason      string         `json:"reason,omitempty"`
-	RequestedBy string         `json:"requested_by,omitempty"`
-	Actor       *domain.Actor  `json:"actor,omitempty"`
+	Tenant      domain.Tenant     `json:"tenant"` // default "default"
+	ModelID     domain.ModelID    `json:"model_id"`
+	Target      domain.Target     `json:"target"`
+	To          domain.VersionRef `json:"to,omitempty"` // a number or "@alias"; default: the version that served before
+	Reason      string            `json:"reason,omitempty"`
+	RequestedBy string            `json:"requested_by,omitempty"`
+	Actor       *domain.Actor     `json:"actor,omitempty"`
 }
 
 // UndeployModelInput is what UndeployModel is asked for.
@@ -62,9 +59,9 @@ func ParseDeployModel(text []byte) (DeployModelInput, error) {
 	checkPlace(&bad, in.Tenant, in.ModelID, in.Target)
 	switch {
 	case in.Version == "":
-		bad.add("version", `is required: a number, or "latest"`)
-	case in.Version != VersionLatest && !in.Version.Valid():
-		bad.add("version", `must be a version's number like "1", or "latest", not %q`, in.Version)
+		bad.add("version", `is required: a number, "latest", or an alias like "@champion"`)
+	case !in.Version.Valid():
+		bad.add("version", "%s, not %q", domain.VersionRefForm, in.Version)
 	}
 	bad.addRollout("", in.Strategy.Validate())
 	if in.Watch != 0 {
@@ -88,8 +85,8 @@ func ParseRollbackModel(text []byte) (RollbackModelInput, error) {
 	in.Tenant = cmp.Or(in.Tenant, domain.DefaultTenant)
 	var bad badFields
 	checkPlace(&bad, in.Tenant, in.ModelID, in.Target)
-	if in.To != "" && !in.To.Valid() {
-		bad.add("to", `must be a version's number like "1", not %q`, in.To)
+	if in.To != "" && (!in.To.Valid() || in.To == domain.VersionLatest) {
+		bad.add("to", `must be a version's number like "1", or an alias like "@champion", not %q`, in.To)
 	}
 	checkReason(&bad, in.Reason)
 	checkSender(&bad, in.RequestedBy, in.Actor)

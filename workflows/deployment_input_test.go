@@ -24,6 +24,12 @@ func TestParseDeployModelFillsDefaultsIn(t *testing.T) {
 		"analysis":[{"metric":"error_rate","op":"<=","threshold":0.01},{"metric":"latency_ms","op":"<=","threshold":50,"quantile":0.99},
 		{"metric":"accuracy","op":">=","threshold":0.9,"required":true}]}},"approval":null,"requested_by":"nightly"}`))
 	require.NoError(t, err, "as the contract writes it")
+	byAlias, err := workflows.ParseDeployModel([]byte(`{"model_id":"digits","version":"@champion","target":"local"}`))
+	require.NoError(t, err)
+	require.Equal(t, domain.VersionRef("@champion"), byAlias.Version)
+	back, err := workflows.ParseRollbackModel([]byte(`{"model_id":"digits","to":"@champion","target":"local"}`))
+	require.NoError(t, err)
+	require.Equal(t, domain.VersionRef("@champion"), back.To)
 }
 
 func TestParseDeploymentsNamesEveryBadField(t *testing.T) {
@@ -49,12 +55,14 @@ func TestParseDeploymentsNamesEveryBadField(t *testing.T) {
 			"strategy.canary.on_inconclusive", "strategy.canary.steps.1.weight", "strategy.canary.steps.1.hold",
 			"strategy.canary.analysis.0.threshold",
 		}},
-		"requester":     {deploy, `{"model_id":"m","version":"1","target":"t","requested_by":"\u0000"}`, []string{"by"}},
-		"no JSON":       {deploy, `{`, []string{"input"}},
-		"rollback":      {rollback, `{"model_id":"m","to":"latest"}`, []string{"target", "to"}},
-		"undeploy":      {undeploy, `{"target":"t","version":"1"}`, []string{"version"}},
-		"long reason":   {undeploy, `{"model_id":"m","target":"t","reason":"` + strings.Repeat("x", 5000) + `"}`, []string{"reason"}},
-		"long reason 2": {rollback, `{"model_id":"m","target":"t","reason":"` + strings.Repeat("x", 5000) + `"}`, []string{"reason"}},
+		"requester":       {deploy, `{"model_id":"m","version":"1","target":"t","requested_by":"\u0000"}`, []string{"by"}},
+		"no JSON":         {deploy, `{`, []string{"input"}},
+		"an alias's form": {deploy, `{"model_id":"m","version":"@latest","target":"t"}`, []string{"version"}},
+		"rollback alias":  {rollback, `{"model_id":"m","target":"t","to":"@7"}`, []string{"to"}},
+		"rollback":        {rollback, `{"model_id":"m","to":"latest"}`, []string{"target", "to"}},
+		"undeploy":        {undeploy, `{"target":"t","version":"1"}`, []string{"version"}},
+		"long reason":     {undeploy, `{"model_id":"m","target":"t","reason":"` + strings.Repeat("x", 5000) + `"}`, []string{"reason"}},
+		"long reason 2":   {rollback, `{"model_id":"m","target":"t","reason":"` + strings.Repeat("x", 5000) + `"}`, []string{"reason"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

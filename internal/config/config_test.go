@@ -32,7 +32,7 @@ func TestDefaultsOfAnEmptyFolder(t *testing.T) {
 		Roles:           config.AllRoles(),
 		Auth:            config.AuthOff,
 		File: config.File{
-			DataRoots: []string{dir},
+			DataRoots: []string{dir}, ArtifactLimit: 1 << 30,
 			Targets: []config.Target{{
 				Name: "local", Kind: "oip", URL: "http://127.0.0.1:8302",
 				Repository: filepath.Join(dir, ".phantom/models"), Layout: "phantom",

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/goccy/go-yaml"
 )
 
@@ -19,6 +20,8 @@ import (
 type File struct {
 	Targets   []Target
 	DataRoots []string // absolute; data URIs of a training must lie under one of them
+	// ArtifactLimit is the largest artifact that is taken over HTTP, in bytes.
+	ArtifactLimit int64
 }
 
 // Target is a place to serve models from.
@@ -52,10 +55,31 @@ var targetPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // document is phantom.yaml as it is written. The parts that come later are named here so that they are
 // refused as not available yet, and not as misspelt.
 type document struct {
-	Targets  []Target `yaml:"targets"`
-	Data     dataPart `yaml:"data"`
-	Trainers any      `yaml:"trainers"`
-	Policies any      `yaml:"policies"`
+	Targets []Target `yaml:"targets"`
+	Data    dataPart `yaml:"data"`
+	// Artifacts: {limit: 256MiB}
+	Artifacts artifactPart `yaml:"artifacts"`
+	Trainers  any          `yaml:"trainers"`
+	Policies  any          `yaml:"policies"`
+}
+
+type artifactPart struct {
+	Limit string `yaml:"limit"`
+}
+
+// maxArtifact is the largest artifact that can be served: a deployment takes it into memory.
+const maxArtifact = 1 << 30
+
+// bytes reads a size such as 256MiB.
+func (a artifactPart) bytes() (int64, error) {
+	if a.Limit == "" {
+		return maxArtifact, nil
+	}
+	size, err := humanize.ParseBytes(a.Limit)
+	if err != nil || size < 1 || size > maxArtifact {
+		return maxArtifact, fmt.Errorf("artifacts.limit is %q: accepted is a size up to 1GiB, such as 256MiB", a.Limit)
+	}
+	return int64(size), nil
 }
 
 type dataPart struct {
@@ -64,7 +88,7 @@ type dataPart struct {
 }
 
 func (r *reader) file(dir string, cfg Config) File {
-	defaults := File{Targets: []Target{localTarget(cfg)}, DataRoots: []string{dir}}
+	defaults := File{Targets: []Target{localTarget(cfg)}, DataRoots: []string{dir}, ArtifactLimit: maxArtifact}
 	name := r.text("PHANTOM_CONFIG", "phantom.yaml")
 	path := name
 	if !filepath.IsAbs(path) {
@@ -124,6 +148,10 @@ func parseFile(text []byte, dir string, defaults File) (File, error) {
 	}
 	for _, root := range doc.Data.Roots {
 		file.DataRoots = append(file.DataRoots, under(dir, root))
+	}
+	var err error
+	if file.ArtifactLimit, err = doc.Artifacts.bytes(); err != nil {
+		problems = append(problems, err)
 	}
 	return file, errors.Join(problems...)
 }

@@ -27,10 +27,13 @@ targets:
   - {name: prod, kind: oip, url: "https://oip.example", repository: /srv/models, layout: phantom}
 data:
   roots: [examples, /data]
+artifacts:
+  limit: 256MiB
 `)
 	cfg, err := load(t, dir)
 	require.NoError(t, err)
 	require.Equal(t, []string{filepath.Join(dir, "examples"), "/data"}, cfg.File.DataRoots)
+	require.EqualValues(t, 256<<20, cfg.File.ArtifactLimit)
 	require.Equal(t, []config.Target{
 		{Name: "local", Kind: "oip", URL: "http://127.0.0.1:8302", Repository: filepath.Join(dir, "models"), Layout: "phantom"},
 		{Name: "prod", Kind: "oip", URL: "https://oip.example", Repository: "/srv/models", Layout: "phantom"},
@@ -50,6 +53,7 @@ func TestAFileThatSaysNothingLeavesTheDefaults(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, "local", cfg.File.Targets[0].Name)
 		require.Equal(t, []string{dir}, cfg.File.DataRoots)
+		require.EqualValues(t, 1<<30, cfg.File.ArtifactLimit)
 	}
 }
 
@@ -58,6 +62,9 @@ func TestAWrongFileNamesTheField(t *testing.T) {
 	cases := map[string]string{
 		"tragets: []":              `[1:1] unknown field "tragets"`,
 		"targets: 7":               `[1:10]`,
+		"artifacts: {limit: much}": `artifacts.limit is "much": accepted is a size up to 1GiB`,
+		"artifacts: {limit: 2GiB}": `artifacts.limit is "2GiB"`,
+		"artifacts: {limit: 0}":    `artifacts.limit is "0"`,
 		"trainers: {sklearn: {}}":  "trainers is not available yet",
 		"policies: {}":             "policies is not available yet",
 		"data: {hosts: [a]}":       "data.hosts is not available yet",

@@ -1,0 +1,81 @@
+package readmodel
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"phantom/domain"
+	"phantom/eventstore"
+)
+
+// aliasRow is a row of phantom.alias.
+type aliasRow struct {
+	placed
+
+	ModelID         domain.ModelID  `json:"model_id"`
+	Alias           domain.Alias    `json:"alias"`
+	Version         domain.Version  `json:"version"`
+	PreviousVersion *domain.Version `json:"previous_version"`
+	Reason          string          `json:"reason"`
+	AssignedAt      time.Time       `json:"assigned_at"`
+	AssignedBy      domain.Actor    `json:"assigned_by"`
+}
+
+func (a *aliasRow) key() string { return aliasKey(a.ModelID, a.Alias) }
+
+func aliasKey(m domain.ModelID, a domain.Alias) string { return string(m) + "/" + string(a) }
+
+const aliasColumns = `a.from_position, a.model_id, a.alias, a.version, a.previous_version, a.reason,
+	a.assigned_at, a.assigned_by`
+
+// Aliases is the projection of what a model's aliases name.
+type Aliases struct{}
+
+// Name is that of its checkpoints.
+func (Aliases) Name() string { return AliasesName }
+
+// Log is the lifecycle log.
+func (Aliases) Log() eventstore.Log { return eventstore.Lifecycle }
+
+// Types are what moves an alias.
+func (Aliases) Types() []string { return types(domain.AliasAssigned{}, domain.AliasRemoved{}) }
+
+const loadAliasesSQL = `
+select ` + aliasColumns + `
+from phantom.alias a
+where a.tenant_id = $1 and a.generation = $2 and a.model_id = any ($3) and a.to_position is null`
+
+// Apply folds a batch into the aliases' rows.
+func (Aliases) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	facts, err := decode(events)
+	if err != nil {
+		return err
+	}
+	s := scope{tenant: events[0].TenantID, generation: generation}
+	var batch pgx.Batch
+	var rows []aliasRow
+	collect(&batch, &rows, loadAliasesSQL, s.tenant, s.generation, models(facts))
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	all := newHistory[aliasRow](table{"alias", []string{"model_id", "alias"}}, s, rows)
+	for _, r := range facts {
+		switch e := r.Event.(type) {
+		case domain.AliasAssigned:
+			all.put(aliasRow{
+				ModelID: r.model, Alias: e.Alias, Version: e.Version, PreviousVersion: given(e.PreviousVersion),
+				Reason: e.Reason, AssignedAt: r.OccurredAt, AssignedBy: r.by(),
+			}, r.Position)
+		case domain.AliasRemoved:
+			all.end(aliasKey(r.model, e.Alias), r.Position)
+		default:
+		}
+	}
+	batch = pgx.Batch{}
+	if err := all.write(&batch); err != nil {
+		return err
+	}
+	return send(ctx, tx, &batch)
+}

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"phantom/access"
 	"phantom/domain"
 	"phantom/readmodel"
 	"phantom/registry"
@@ -31,6 +32,10 @@ type Params struct {
 	Temporal client.Client
 	// Queue is the task queue of the sagas.
 	Queue string
+	// Keys are what the operations on keys work with.
+	Keys *access.Keys
+	// Verifier tells whose key a request carries; nil: authentication is off, and every caller is an admin.
+	Verifier *access.Verifier
 	// Targets are the places to serve from.
 	Targets []domain.Target
 	Version string
@@ -42,13 +47,15 @@ type Params struct {
 type server struct {
 	Params
 
-	log *zap.Logger
+	log   *zap.Logger
+	roles map[string]access.Role // that each operation needs
 }
 
 // The bounds of a request, in bytes, and how long its work may take.
 const (
 	maxBody      = 1 << 20
 	maxFeedback  = 8 << 20
+	maxURL       = 8 << 10
 	requestLimit = 30 * time.Second
 )
 
@@ -61,14 +68,14 @@ func New(params Params) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		write(w, problem(http.StatusNotFound, CodeNotFound, "there is no "+r.Method+" "+r.URL.Path+"; /docs lists what there is"))
 	})
-	return protect(params.Log, mux)
+	return protect(params, mux)
 }
 
 // register puts every operation into the mux, and returns the API that describes them.
 func register(mux *http.ServeMux, params Params) huma.API {
-	s := &server{Params: params, log: params.Log}
+	s := &server{Params: params, log: params.Log, roles: operationRoles()}
 	api := humago.New(mux, configuration(params.Version))
-	api.UseMiddleware(wantJSON)
+	api.UseMiddleware(s.authorise, wantJSON)
 	s.models(api)
 	s.versions(api)
 	s.trainings(api)
@@ -77,6 +84,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.events(api)
 	s.sagas(api)
 	s.feedback(api)
+	s.keys(api)
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own; ours is Problem
 		delete(api.OpenAPI().Components.Schemas.Map(), name)
 	}
@@ -89,6 +97,10 @@ func configuration(version string) huma.Config {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // ours are in New
 	config.CreateHooks = nil                                             // no $schema links in the answers
 	config.Transformers = []huma.Transformer{ourWords}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"api_key": {Type: "http", Scheme: "bearer", BearerFormat: "phk_<id>_<secret>", Description: "Where the server runs with PHANTOM_AUTH=keys"},
+	}
+	config.Security = []map[string][]string{{"api_key": {}}}
 	config.RejectUnknownQueryParameters = true
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
@@ -131,6 +143,7 @@ func handle[I, O any](s *server, api huma.API, op huma.Operation, do func(contex
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
+	op.Extensions = map[string]any{"x-phantom-role": s.roleOf(op.OperationID)}
 	op.Responses["default"] = &huma.Response{
 		Description: "A problem (RFC 9457)", Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: api.OpenAPI().Components.Schemas.Schema(typeOf[Problem](), true, "")},

@@ -119,7 +119,7 @@ func create(ctx context.Context, tx pgx.Tx, tenant domain.Tenant, p Params) (Key
 	if err != nil {
 		return Key{}, "", err
 	}
-	return made, token, record(ctx, tx, tenant, Event{Kind: KeyCreated, KeyID: id, Actor: p.By, Reason: fmt.Sprintf("%s %s", p.Role, p.Name)})
+	return made, token, record(ctx, tx, tenant, KeyEvent{Kind: KeyCreated, KeyID: id, DoneBy: p.By, Reason: fmt.Sprintf("%s %s", p.Role, p.Name)})
 }
 
 // shown are the columns of a Key.
@@ -163,7 +163,7 @@ func (k *Keys) Revoke(ctx context.Context, tenant domain.Tenant, id, by string) 
 		case err != nil || done.RowsAffected() == 0:
 			return err
 		}
-		return record(ctx, tx, tenant, Event{Kind: KeyRevoked, KeyID: id, Actor: by, Reason: fmt.Sprintf("%s %s", revoked.Role, revoked.Name)})
+		return record(ctx, tx, tenant, KeyEvent{Kind: KeyRevoked, KeyID: id, DoneBy: by, Reason: fmt.Sprintf("%s %s", revoked.Role, revoked.Name)})
 	})
 	return revoked, err
 }

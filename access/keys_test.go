@@ -77,7 +77,7 @@ func TestKeysOfAnotherTenantAreNotThere(t *testing.T) {
 	var count int
 	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from (select key_id from phantom.api_key union all select key_id from phantom.access_event) x`).Scan(&count))
 	require.Zero(t, count)
-	_, err = h.pool.Exec(t.Context(), `insert into phantom.access_event (tenant_id, event_id, kind, key_id, actor, operation, reason)
+	_, err = h.pool.Exec(t.Context(), `insert into phantom.access_event (tenant_id, event_id, kind, key_id, done_by, operation, reason)
 		values ('acme', gen_random_uuid(), 'key_revoked', 'x', 'x', '', '')`)
 	require.ErrorContains(t, err, "row-level security")
 }
@@ -126,7 +126,7 @@ func TestARevokedKeyIsRevokedOnce(t *testing.T) {
 	events := h.trail(acme)
 	require.Len(t, events, 2)
 	require.Equal(t, access.KeyRevoked, events[0].Kind)
-	require.Equal(t, "ann", events[0].Actor)
+	require.Equal(t, "ann", events[0].DoneBy)
 	require.Equal(t, access.KeyCreated, events[1].Kind)
 	require.Equal(t, "viewer a", events[1].Reason)
 }
@@ -137,7 +137,7 @@ func TestTheTrailIsNeverChanged(t *testing.T) {
 	h.create(acme, "a", access.Viewer)
 	owner := pgtest.Pool(t, h.db.OwnerURL)
 	for _, statement := range []string{
-		`update phantom.access_event set actor = 'nobody'`, `delete from phantom.access_event`, `truncate phantom.access_event`,
+		`update phantom.access_event set done_by = 'nobody'`, `delete from phantom.access_event`, `truncate phantom.access_event`,
 	} {
 		_, err := owner.Exec(t.Context(), statement)
 		require.ErrorContains(t, err, "is refused", statement)

@@ -75,7 +75,7 @@ func (h *house) create(tenant domain.Tenant, name string, role access.Role) (key
 	return key, token
 }
 
-func (h *house) trail(tenant domain.Tenant) []access.Event {
+func (h *house) trail(tenant domain.Tenant) []access.KeyEvent {
 	h.t.Helper()
 	events, _, err := h.Trail(h.t.Context(), tenant, newest, 100)
 	require.NoError(h.t, err)

@@ -141,7 +141,7 @@ func TestUsesAndRefusalsAreWrittenTogether(t *testing.T) {
 	counts := map[string]int64{}
 	for _, e := range events[:2] {
 		require.Equal(t, access.AccessDenied, e.Kind)
-		require.Equal(t, "a", e.Actor)
+		require.Equal(t, "a", e.DoneBy)
 		counts[e.Operation+": "+e.Reason] = e.Count
 	}
 	require.Equal(t, map[string]int64{"authenticate: this API key is not known": 1_000, "create-model: needs the role trainer": 1}, counts)

@@ -79,7 +79,7 @@ func (s *server) listKeys(ctx context.Context, in *Paging) (*list[access.Key], e
 	return pageOf(found), nil
 }
 
-func (s *server) listKeyEvents(ctx context.Context, in *keyEventList) (*list[access.Event], error) {
+func (s *server) listKeyEvents(ctx context.Context, in *keyEventList) (*list[access.KeyEvent], error) {
 	before := uuid.Max
 	if in.Cursor != "" {
 		var err error
@@ -91,7 +91,7 @@ func (s *server) listKeyEvents(ctx context.Context, in *keyEventList) (*list[acc
 	if err != nil {
 		return nil, err
 	}
-	found := readmodel.Page[access.Event]{Items: events, HasMore: more}
+	found := readmodel.Page[access.KeyEvent]{Items: events, HasMore: more}
 	if more {
 		found.NextCursor = events[len(events)-1].EventID.String()
 	}

@@ -58,7 +58,7 @@ create table phantom.access_event (
   event_id    uuid not null, -- version 7: in the order of time
   kind        text collate "C" not null,
   key_id      text collate "C" not null,
-  actor       text not null,             -- who did it; of a refusal, the name of the key
+  done_by     text not null,             -- who did it; of a refusal, the name of the key
   operation   text collate "C" not null, -- of a refusal: what was refused, else empty
   reason      text not null,
   count       bigint not null default 1, -- refusals alike since the last line about them
@@ -104,7 +104,7 @@ begin
            order by f.tenant_id, f.key_id
              for no key update of f skip locked) u
    where k.tenant_id = u.tenant_id and k.key_id = u.key_id;
-  insert into phantom.access_event (tenant_id, event_id, kind, key_id, actor, operation, reason, count)
+  insert into phantom.access_event (tenant_id, event_id, kind, key_id, done_by, operation, reason, count)
   select k.tenant_id, d.event_id, 'access_denied', k.key_id, k.name, d.operation, d.reason, d.count
     from unnest(p_event_ids, p_keys, p_operations, p_reasons, p_counts) d (event_id, key_id, operation, reason, count)
     join phantom.api_key k on k.key_id = d.key_id;

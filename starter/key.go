@@ -151,7 +151,7 @@ type keyEvent struct {
 	RecordedAt *time.Time `json:"recorded_at"`
 	Kind       string     `json:"kind"`
 	KeyID      string     `json:"key_id"`
-	Actor      string     `json:"actor"`
+	DoneBy     string     `json:"done_by"`
 	Operation  string     `json:"operation"`
 	Reason     string     `json:"reason"`
 	Count      int64      `json:"count"`
@@ -170,7 +170,7 @@ func (p *program) keyEvents() *cobra.Command {
 					if e.RecordedAt != nil {
 						at = e.RecordedAt.UTC().Format("2006-01-02 15:04:05Z")
 					}
-					return []string{at, e.Kind, e.KeyID, e.Actor, e.Operation, e.Reason, strconv.FormatInt(e.Count, 10)}
+					return []string{at, e.Kind, e.KeyID, e.DoneBy, e.Operation, e.Reason, strconv.FormatInt(e.Count, 10)}
 				},
 				none: "nothing was done with keys yet",
 			}.show(ctx, p)

@@ -16,7 +16,7 @@ import (
 )
 
 // Run writes when keys were used and what was refused to them, until ctx ends, and then once more.
-func (v *Verifier) Run(ctx context.Context) error {
+func (v *Verifier) Run(ctx context.Context) {
 	every := time.NewTicker(v.params.Flush)
 	defer every.Stop()
 	for {
@@ -32,7 +32,7 @@ func (v *Verifier) Run(ctx context.Context) error {
 			if err != nil {
 				v.params.Log.Warn("the last use of keys was not written", zap.Error(err))
 			}
-			return ctx.Err()
+			return
 		}
 	}
 }

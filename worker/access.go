@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"phantom/access"
 	"phantom/api"
 	"phantom/domain"
@@ -37,15 +35,17 @@ func withBooks(ctx context.Context, keys *access.Verifier, serve func(context.Co
 	if keys == nil {
 		return serve(ctx)
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return keys.Run(ctx) })
-	group.Go(func() error {
-		defer stop()
-		return serve(ctx)
-	})
-	return group.Wait()
+	open, shut := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		keys.Run(open)
+	}()
+	defer func() { // the last requests are in the books too
+		shut()
+		<-ended
+	}()
+	return serve(ctx)
 }
 
 // modelServerToken is what the parts of Phantom show to the model server; empty while authentication is off.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"phantom/access"
 	"phantom/domain"
 )
 
@@ -28,8 +30,10 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
-// protect names the request, identifies the caller, logs the access and turns a panic into a problem.
-func protect(log *zap.Logger, next http.Handler) http.Handler {
+// protect names the request, identifies the caller, logs the access and turns a panic into a problem. Neither a
+// header nor a query gets into the log.
+func protect(params Params, next http.Handler) http.Handler {
+	log := params.Log
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		id := r.Header.Get(HeaderRequestID)
@@ -38,7 +42,7 @@ func protect(log *zap.Logger, next http.Handler) http.Handler {
 		}
 		seen := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		secure(seen.Header(), id)
-		tenant, actor, err := Identify(r)
+		caller, refusal := admitted(r, params.Verifier)
 		defer func() {
 			if broken := recover(); broken != nil {
 				log.Error("a request panicked", zap.String("request_id", id), zap.Any("panic", broken), zap.ByteString("stack", debug.Stack()))
@@ -47,24 +51,36 @@ func protect(log *zap.Logger, next http.Handler) http.Handler {
 				}
 			}
 			log.Log(level(r.Method, seen.status), "request", zap.String("request_id", id), zap.String("method", r.Method),
-				zap.String("path", r.URL.Path), zap.String("tenant", string(tenant)), zap.String("actor", actor.Subject),
+				zap.String("path", r.URL.Path), zap.String("tenant", string(caller.Tenant)), zap.String("actor", caller.Actor.Subject), zap.String("key_id", caller.KeyID),
 				zap.Int("status", seen.status), zap.Duration("took", time.Since(began)))
 		}()
-		if err != nil {
-			fields := invalidFields(err)
-			for i := range fields {
-				fields[i].Pointer = strings.TrimPrefix(fields[i].Pointer, "/")
-			}
-			write(seen, problem(http.StatusUnprocessableEntity, CodeInvalidInput, summary(fields), fields...))
+		if refusal != nil {
+			write(seen, refusal)
 			return
 		}
-		if place := illegible(r.URL); place != "" {
-			write(seen, param(place, "must be UTF-8 without NUL"))
-			return
-		}
-		ctx := context.WithValue(r.Context(), requestKey{}, id)
-		next.ServeHTTP(seen, r.WithContext(withCaller(ctx, Caller{Tenant: tenant, Actor: actor})))
+		ctx, done := whileAlive(r.Context(), params.Verifier, caller)
+		defer done()
+		ctx = context.WithValue(ctx, requestKey{}, id)
+		next.ServeHTTP(seen, r.WithContext(withCaller(ctx, caller)))
 	})
+}
+
+// admitted tells who the caller is, or why the request is not looked at. What the API is like is told to everybody.
+func admitted(r *http.Request, keys *access.Verifier) (Caller, *Problem) {
+	if len(r.RequestURI) > maxURL {
+		return Caller{}, problem(http.StatusRequestEntityTooLarge, CodeTooLarge, fmt.Sprintf("the address has more than %d bytes", maxURL))
+	}
+	if r.URL.Path == "/openapi.json" || r.URL.Path == "/docs" {
+		return Caller{}, nil
+	}
+	caller, err := Identify(r, keys, "authenticate")
+	if err != nil {
+		return Caller{}, Refusal(err)
+	}
+	if place := illegible(r.URL); place != "" {
+		return caller, param(place, "must be UTF-8 without NUL")
+	}
+	return caller, nil
 }
 
 // illegible names what in the address is no text that a database or Temporal can be asked for: a query

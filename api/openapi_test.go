@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"phantom/access"
 	"phantom/api"
 	"phantom/workflows"
 )
@@ -95,6 +96,7 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, withTemporal)
 	made := h.furnish()
+	h.key(h.tenant, access.Viewer)
 	saga := text(h.start(http.MethodPost, "/api/v1/models/digits/deployments", "", object{"version": "2", "target": "local"}).as(http.StatusAccepted)["saga_id"])
 	fill := strings.NewReplacer("{model_id}", "digits", "{version}", "1", "{job}", made.job, "{rollout}", made.rollout, "{saga_id}", saga,
 		"{alias}", "champion", "{digest}", artifactOf("a"))

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,6 +25,8 @@ type Code string
 const (
 	CodeMalformed           Code = "malformed"
 	CodeInvalidInput        Code = "invalid_input"
+	CodeUnauthenticated     Code = "unauthenticated"
+	CodeForbidden           Code = "forbidden"
 	CodeNotFound            Code = "not_found"
 	CodeAlreadyExists       Code = "already_exists"
 	CodeInvalidState        Code = "invalid_state"
@@ -45,7 +48,7 @@ type Problem struct {
 	Code   Code           `json:"code"`
 	Errors []ProblemField `json:"errors,omitempty" doc:"The bad fields"`
 
-	retryAfter bool
+	retryAfter int // seconds; 0 says nothing
 }
 
 // ProblemField names one bad field by JSON pointer (RFC 6901); a header or query parameter by its name.
@@ -64,17 +67,24 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 
 // GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header {
-	if !p.retryAfter {
-		return nil
+	headers := http.Header{}
+	if p.retryAfter > 0 {
+		headers.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
-	return http.Header{"Retry-After": {"2"}}
+	if p.Status == http.StatusUnauthorized { // RFC 9110, section 15.5.2
+		headers.Set("WWW-Authenticate", `Bearer realm="phantom"`)
+	}
+	return headers
 }
 
 func problem(status int, code Code, detail string, fields ...ProblemField) *Problem {
-	return &Problem{
+	p := &Problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code, Errors: fields,
-		retryAfter: status == http.StatusServiceUnavailable,
 	}
+	if status == http.StatusServiceUnavailable {
+		p.retryAfter = 2
+	}
+	return p
 }
 
 // ourWords makes problems of huma's own refusals (a body that does not fit its schema). It is a transformer

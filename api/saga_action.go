@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"phantom/access"
 	"phantom/activities"
 	"phantom/domain"
 	"phantom/readmodel"
@@ -73,32 +74,32 @@ func (s *server) sagaActions(api huma.API) {
 		return operation(strings.ReplaceAll(string(action), "_", "-")+"-saga", http.MethodPost, "/api/v1/sagas/{saga_id}/"+string(action), summary, "sagas")
 	}
 	handle(s, api, op(workflows.ActionApprove, "Approve what waits for approval"), func(ctx context.Context, in *approveSaga) (*acted, error) {
-		actor, message := callerOf(ctx).Actor, workflows.Approve{}
+		actor, message := callerOf(ctx).claim(), workflows.Approve{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Note = in.Body.Note
 		}
 		return s.act(ctx, in.ActionHeaders, workflows.ActionApprove, message)
 	})
 	handle(s, api, op(workflows.ActionReject, "Reject what waits for approval"), func(ctx context.Context, in *rejectSaga) (*acted, error) {
-		actor, message := callerOf(ctx).Actor, workflows.Reject{}
+		actor, message := callerOf(ctx).claim(), workflows.Reject{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Reason = in.Body.Reason
 		}
 		return s.act(ctx, in.ActionHeaders, workflows.ActionReject, message)
 	})
 	handle(s, api, op(workflows.ActionRetryStep, "Try the parked step again"), func(ctx context.Context, in *plainAction) (*acted, error) {
-		actor := callerOf(ctx).Actor
+		actor := callerOf(ctx).claim()
 		return s.act(ctx, in.ActionHeaders, workflows.ActionRetryStep, workflows.RetryStep{Actor: &actor})
 	})
 	handle(s, api, op(workflows.ActionPromote, "Pass the canary step now"), func(ctx context.Context, in *promoteSaga) (*acted, error) {
-		actor, message := callerOf(ctx).Actor, workflows.Promote{}
+		actor, message := callerOf(ctx).claim(), workflows.Promote{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Full = in.Body.Full
 		}
 		return s.act(ctx, in.ActionHeaders, workflows.ActionPromote, message)
 	})
 	handle(s, api, op(workflows.ActionAbort, "End the rollout and restore the champion"), func(ctx context.Context, in *rejectSaga) (*acted, error) {
-		actor, message := callerOf(ctx).Actor, workflows.Abort{}
+		actor, message := callerOf(ctx).claim(), workflows.Abort{}
 		if message.Actor = &actor; in.Body != nil {
 			message.Reason = in.Body.Reason
 		}
@@ -129,6 +130,11 @@ func (s *server) takes(ctx context.Context, id string, action workflows.Action) 
 	found, err := s.owned(ctx, id)
 	if err != nil {
 		return found, err
+	}
+	if found.kind() != workflows.KindTrainModel {
+		if err := s.permit(ctx, access.Deployer, string(action)+" of a "+found.kind()); err != nil {
+			return found, err
+		}
 	}
 	if state := found.state(); state != stateRunning {
 		return found, &domain.InvalidState{Reason: fmt.Sprintf("saga %s has ended; %s comes too late", id, action), Current: string(state)}

@@ -178,7 +178,7 @@ func parsePlaced[T any](ctx context.Context, model domain.ModelID, target domain
 		}
 	}
 	caller := callerOf(ctx)
-	given := map[string]any{"tenant": caller.Tenant, "model_id": model, "actor": caller.Actor}
+	given := map[string]any{"tenant": caller.Tenant, "model_id": model, "actor": caller.claim()}
 	if target != "" {
 		given["target"] = target
 	}

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"phantom/access"
 	"phantom/artifact"
 	"phantom/domain"
 	"phantom/readmodel"
@@ -32,6 +33,10 @@ type Params struct {
 	Temporal client.Client
 	// Queue is the task queue of the sagas.
 	Queue string
+	// Keys are what the operations on keys work with.
+	Keys *access.Keys
+	// Verifier tells whose key a request carries; nil: authentication is off, and every caller is an admin.
+	Verifier *access.Verifier
 	// Targets are the places to serve from.
 	Targets []domain.Target
 	// Artifacts keeps model files; MaxArtifact is the largest that is taken, in bytes.
@@ -46,13 +51,15 @@ type Params struct {
 type server struct {
 	Params
 
-	log *zap.Logger
+	log   *zap.Logger
+	roles map[string]access.Role // that each operation needs
 }
 
 // The bounds of a request, in bytes, and how long its work may take.
 const (
 	maxBody      = 1 << 20
 	maxFeedback  = 8 << 20
+	maxURL       = 8 << 10
 	requestLimit = 30 * time.Second
 )
 
@@ -65,14 +72,14 @@ func New(params Params) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		write(w, problem(http.StatusNotFound, CodeNotFound, "there is no "+r.Method+" "+r.URL.Path+"; /docs lists what there is"))
 	})
-	return protect(params.Log, mux)
+	return protect(params, mux)
 }
 
 // register puts every operation into the mux, and returns the API that describes them.
 func register(mux *http.ServeMux, params Params) huma.API {
-	s := &server{Params: params, log: params.Log}
+	s := &server{Params: params, log: params.Log, roles: operationRoles()}
 	api := humago.New(mux, configuration(params.Version))
-	api.UseMiddleware(wantJSON)
+	api.UseMiddleware(s.authorise, wantJSON)
 	s.models(api)
 	s.retirement(api)
 	s.versions(api)
@@ -85,6 +92,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.sagas(api)
 	s.feedback(api)
 	nullable(api.OpenAPI().Components.Schemas)
+	s.keys(api)
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own; ours is Problem
 		delete(api.OpenAPI().Components.Schemas.Map(), name)
 	}
@@ -97,6 +105,10 @@ func configuration(version string) huma.Config {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // ours are in New
 	config.CreateHooks = nil                                             // no $schema links in the answers
 	config.Transformers = []huma.Transformer{ourWords}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"api_key": {Type: "http", Scheme: "bearer", BearerFormat: "phk_<id>_<secret>", Description: "Where the server runs with PHANTOM_AUTH=keys"},
+	}
+	config.Security = []map[string][]string{{"api_key": {}}}
 	config.RejectUnknownQueryParameters = true
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
@@ -144,6 +156,7 @@ func handleFor[I, O any](s *server, api huma.API, limit time.Duration, op huma.O
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
+	op.Extensions = map[string]any{"x-phantom-role": s.roleOf(op.OperationID)}
 	op.Responses["default"] = &huma.Response{
 		Description: "A problem (RFC 9457)", Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: api.OpenAPI().Components.Schemas.Schema(typeOf[Problem](), true, "")},

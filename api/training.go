@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	enums "go.temporal.io/api/enums/v1"
 
+	"phantom/access"
 	"phantom/domain"
 	"phantom/readmodel"
 	"phantom/workflows"
@@ -154,6 +155,11 @@ func (s *server) startTraining(ctx context.Context, in *trainingStart) (*accepte
 	input, err := parseInput(ctx, in.id(), in.Body, workflows.ParseTrainModel)
 	if err != nil {
 		return nil, err
+	}
+	if input.Deploy != nil {
+		if err := s.permit(ctx, access.Deployer, "start-training with deploy"); err != nil {
+			return nil, err
+		}
 	}
 	if input.Deploy != nil && !s.serves(input.Deploy.Target) {
 		return nil, &domain.InvalidInput{Field: "deploy.target", Reason: s.noTarget(input.Deploy.Target)}

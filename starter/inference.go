@@ -116,10 +116,11 @@ func (p *program) infer(ctx context.Context, f inferFlags, model string, body []
 func (p *program) identify(header http.Header) {
 	if p.api.APIKey != "" {
 		header.Set("Authorization", "Bearer "+p.api.APIKey)
-		return
 	}
-	header.Set("Phantom-Tenant", p.api.Tenant)
-	if p.api.Actor != "" {
+	if p.api.Tenant != "" {
+		header.Set("Phantom-Tenant", p.api.Tenant)
+	}
+	if p.api.APIKey == "" && p.api.Actor != "" {
 		header.Set("Phantom-Actor", p.api.Actor)
 	}
 }

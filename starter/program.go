@@ -67,14 +67,14 @@ func (p *program) run(ctx context.Context, args []string) int {
 func (p *program) root() *cobra.Command {
 	root := p.group("phantom", "Carry machine-learning models through their life",
 		p.modelCommand(), p.aliasCommand(), p.artifactCommand(), p.trainCommand(), p.trainingCommand(), p.deployCommand(), p.rolloutCommand(), p.undeployCommand(),
-		p.rollbackCommand(), p.approvalsCommand(), p.inferCommand(), p.feedbackCommand(), p.auditCommand(), p.doctorCommand(), p.versionCommand())
+		p.rollbackCommand(), p.approvalsCommand(), p.inferCommand(), p.feedbackCommand(), p.keyCommand(), p.auditCommand(), p.doctorCommand(), p.versionCommand())
 	root.Long = "Carry machine-learning models through their life: train, approve, version, deploy with a canary, roll back.\n\n" + exitHelp
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%s; `%s --help` lists its flags", err, cmd.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&p.tenant, "tenant", "", "whose models (default PHANTOM_TENANT, else default)")
+	flags.StringVar(&p.tenant, "tenant", "", "whose models (default PHANTOM_TENANT, else default; with PHANTOM_API_KEY the key's)")
 	flags.StringVarP(&p.output, "output", "o", "table", "table, or json: exactly the API's object")
 	flags.BoolVar(&p.quiet, "quiet", false, "ids and results only: no progress, no hints")
 	flags.BoolVar(&p.noColor, "no-color", false, "no colors, like NO_COLOR")
@@ -145,6 +145,9 @@ func (p *program) prepare() error {
 	cfg, err := config.LoadIn(p.folder, config.In(environ))
 	if err != nil {
 		return &failure{exitUsage, err.Error()}
+	}
+	if named, _ := config.In(environ)("PHANTOM_TENANT"); cfg.CLI.APIKey != "" && named == "" {
+		cfg.CLI.Tenant = "" // the key says whose it is
 	}
 	p.cfg = cfg
 	p.api = &client.Client{URL: cfg.CLI.URL, APIKey: cfg.CLI.APIKey, Tenant: cfg.CLI.Tenant, Actor: whoami()}

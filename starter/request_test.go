@@ -234,6 +234,9 @@ func TestWhoAsksIsInTheHeaders(t *testing.T) {
 	got = sent(t, command{environ: []string{"PHANTOM_API_KEY=secret"}}, key, `{}`, "model", "get", "digits")
 	require.Equal(t, "Bearer secret", got.header.Get("Authorization"))
 	require.Empty(t, got.header.Get("Phantom-Tenant"), "the key says whose it is")
+	require.Empty(t, got.header.Get("Phantom-Actor"), "and who acts")
+	got = sent(t, command{environ: []string{"PHANTOM_API_KEY=secret"}}, key, `{}`, "model", "get", "digits", "--tenant", "umbrella")
+	require.Equal(t, "umbrella", got.header.Get("Phantom-Tenant"), "the server holds it against the key's")
 }
 
 func TestTheGatewayIsTheFlagsTheEnvironmentsOrTheStacks(t *testing.T) {

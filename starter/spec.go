@@ -30,6 +30,9 @@ func (p *program) readSpec(path, model string) (spec, error) {
 	}
 	for name, meant := range map[string]string{"model_id": model, "tenant": p.cfg.CLI.Tenant} {
 		given, there := fields[name]
+		if own, text := given.(string); name == "tenant" && meant == "" && text {
+			p.api.Tenant, meant = own, own // the server holds it against the key's
+		}
 		if there && given != meant {
 			return nil, usagef("%s: %s is %v, but the command is for %s", path, name, given, meant)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"phantom/access"
 	"phantom/api"
 	"phantom/internal/config"
 	"phantom/workflows"
@@ -13,11 +14,15 @@ func serveAPI(ctx context.Context, p *parts) error {
 	if err := p.databaseReady(ctx, config.RoleAPI); err != nil {
 		return err
 	}
+	keys := p.verifier(config.RoleAPI, p.cfg.File.Limits.API)
 	handler := api.New(api.Params{
+		Keys: access.NewKeys(p.pool), Verifier: keys,
 		Registry: p.registry, Reader: p.reader, WaitFor: p.runner.WaitFor, Temporal: p.temporal,
 		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(),
 		Artifacts: p.artifacts, MaxArtifact: p.cfg.File.ArtifactLimit, Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
 	})
 	p.ready.is(config.RoleAPI)
-	return listen(ctx, "PHANTOM_API_ADDR", p.cfg.APIAddr, p.cfg.TLS, handler)
+	return withBooks(ctx, keys, func(ctx context.Context) error {
+		return listen(ctx, "PHANTOM_API_ADDR", p.cfg.APIAddr, p.cfg.TLS, handler)
+	})
 }

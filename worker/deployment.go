@@ -54,6 +54,7 @@ func (p *parts) servingTargets() (servingTargets, error) {
 		name := domain.Target(configured.Name)
 		driver, err := target.New(target.Config{
 			Name: name, URL: configured.URL, Repository: configured.Repository, Layout: target.Layout(configured.Layout),
+			Token: p.modelServerToken,
 		})
 		if err != nil {
 			return targets, err

@@ -94,7 +94,7 @@ type erasureHouse struct {
 	said     []string
 }
 
-func newErasureHouse(t *testing.T) *erasureHouse {
+func newErasureHouse(t *testing.T, change ...func(*erasureHouse, *gateway.Params)) *erasureHouse {
 	t.Helper()
 	db := pgtest.New(t)
 	pool := db.Pool(t)
@@ -106,14 +106,18 @@ func newErasureHouse(t *testing.T) *erasureHouse {
 	target := httptest.NewServer(http.HandlerFunc(repeat))
 	t.Cleanup(target.Close)
 	tail := eventstore.NewTail(h.store, eventstore.Lifecycle)
-	g, err := gateway.New(gateway.Params{
+	params := gateway.Params{
 		Name: "erasure", RouteFile: filepath.Join(h.state, "gateway", "routes.json"),
 		Targets: map[domain.Target]string{"local": target.URL}, Feed: routeFeed{eventstore.NewReader(h.store, tail), tail},
 		Identify: func(*http.Request) (domain.Tenant, domain.Actor, error) {
 			return domain.DefaultTenant, domain.Actor{Subject: "tester", Auth: domain.AuthLocal}, nil
 		},
 		Followers: projection.NewFollowers(pool, 0), Recorder: recorder{h.registry}, Sweep: 10 * time.Millisecond,
-	})
+	}
+	for _, alter := range change {
+		alter(h, &params)
+	}
+	g, err := gateway.New(params)
 	require.NoError(t, err)
 	front := httptest.NewServer(g.Handler())
 	h.url = front.URL

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"phantom/api"
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/internal/config"
@@ -19,14 +18,15 @@ import (
 // serveGateway answers inferences from the routes on its disk; PostgreSQL and Temporal may be away.
 func serveGateway(ctx context.Context, p *parts) error {
 	defer close(p.serving.gatewayEnded)
+	keys := p.verifier(config.RoleGateway, p.cfg.File.Limits.Gateway)
 	targets := map[domain.Target]string{}
 	for _, target := range p.cfg.File.Targets {
 		targets[domain.Target(target.Name)] = target.URL
 	}
 	g, err := gateway.New(gateway.Params{ //nolint:contextcheck // its log outlives ctx, until Close has written what waits
 		Name: p.gatewayName(), RouteFile: filepath.Join(p.cfg.StateDir, "gateway", "routes.json"), Targets: targets,
-		Identify: api.Identify,
-		Feed:     routeFeed{p.following(p.store), p.tails[eventstore.Lifecycle]}, Followers: p.followers, Recorder: recorder{p.registry},
+		Identify: inferenceCaller(keys), Token: p.modelServerToken,
+		Feed: routeFeed{p.following(p.store), p.tails[eventstore.Lifecycle]}, Followers: p.followers, Recorder: recorder{p.registry},
 		Metrics: prometheus.DefaultRegisterer, Log: p.log.Named("gateway"),
 	})
 	if err != nil {
@@ -41,7 +41,9 @@ func serveGateway(ctx context.Context, p *parts) error {
 			return nil
 		}
 		p.ready.is(config.RoleGateway)
-		return listen(ctx, "PHANTOM_GATEWAY_ADDR", p.cfg.GatewayAddr, p.cfg.TLS, g.Handler())
+		return withBooks(ctx, keys, func(ctx context.Context) error {
+			return listen(ctx, "PHANTOM_GATEWAY_ADDR", p.cfg.GatewayAddr, p.cfg.TLS, g.Handler())
+		})
 	})
 	err = group.Wait()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)

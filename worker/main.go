@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errs)
-	root.AddCommand(migrateCommand(), auditCommand(), eraseCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context to each command
+	root.AddCommand(migrateCommand(), auditCommand(), eraseCommand(), keyCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context to each command
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(errs, "phantom-worker: %v\n", err)
 		if !ran {

@@ -8,7 +8,8 @@ import (
 	"phantom/serving/modelserver"
 )
 
-// serveModelServer serves the models of its repository; it needs neither PostgreSQL nor Temporal.
+// serveModelServer serves the models of its repository; it needs neither PostgreSQL nor Temporal, but the
+// one to know API keys that it has not seen.
 func serveModelServer(ctx context.Context, p *parts) error {
 	server, err := modelserver.New(p.modelRepository(), modelserver.Params{Log: p.log.Named("modelserver")})
 	if err != nil {
@@ -17,8 +18,12 @@ func serveModelServer(ctx context.Context, p *parts) error {
 	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ended := make(chan error, 1)
+	keys := p.verifier(config.RoleModelServer, p.cfg.File.Limits.Gateway)
+	handler := guarded(server.Handler(), p.modelServerToken, keys)
 	go func() {
-		ended <- listen(listening, "PHANTOM_MODELSERVER_ADDR", p.cfg.ModelServerAddr, config.TLS{}, server.Handler())
+		ended <- withBooks(listening, keys, func(ctx context.Context) error {
+			return listen(ctx, "PHANTOM_MODELSERVER_ADDR", p.cfg.ModelServerAddr, config.TLS{}, handler)
+		})
 	}()
 	if err = server.Recover(ctx); err == nil {
 		p.ready.is(config.RoleModelServer)

@@ -47,6 +47,8 @@ type parts struct {
 	temporal  client.Client
 	ready     *readiness
 	serving   serving
+
+	modelServerToken string
 }
 
 func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, error) {
@@ -55,7 +57,7 @@ func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, 
 		return nil, fmt.Errorf("the name of this machine: %w", err)
 	}
 	p := &parts{
-		cfg: cfg, log: log, host: host, ready: newReadiness(cfg.Roles), serving: newServing(cfg.Roles),
+		cfg: cfg, log: log, host: host, ready: newReadiness(cfg.Roles), serving: newServing(cfg.Roles), modelServerToken: modelServerToken(cfg),
 		name: fmt.Sprintf("%s-%d-%s", host, os.Getpid(), uuid.NewString()[:8]),
 	}
 	if cfg.DatabaseURL == "" {

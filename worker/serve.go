@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -123,31 +122,4 @@ func (p *parts) patiently(ctx context.Context, role config.Role, what string, tr
 		case <-time.After(pause):
 		}
 	}
-}
-
-// listen serves HTTP until ctx ends, then lets requests under way finish.
-func listen(ctx context.Context, variable, address string, tls config.TLS, handler http.Handler) error {
-	server := &http.Server{
-		Addr: address, Handler: handler,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-	}
-	ended := make(chan error, 1)
-	go func() {
-		if tls.On() {
-			ended <- server.ListenAndServeTLS(tls.CertFile, tls.KeyFile)
-			return
-		}
-		ended <- server.ListenAndServe()
-	}()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("%s: %w", variable, err)
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		return errors.Join(err, server.Close())
-	}
-	return nil
 }

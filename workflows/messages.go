@@ -41,7 +41,7 @@ func (a Action) description() string {
 
 // Sender is who sends a message. By is a claim, recorded as unverified with auth "temporal". The HTTP
 // API sends Actor instead, which replaces By. Temporal carries no proof of it, so nobody is recorded as
-// verified on its word: an Actor that says "verified" or names an API key is refused as not available yet.
+// verified on its word: an Actor that says "verified" is refused as not available yet.
 type Sender struct {
 	By    string
 	Actor *domain.Actor
@@ -108,9 +108,9 @@ func (m *message) answer(receipt Receipt, err error) {
 // claimed is the actor that a sender stands for. An empty claim is refused where a name is needed.
 func claimed(sender Sender, needed bool) (domain.Actor, error) {
 	switch {
-	case sender.Actor != nil && (sender.Actor.Verified || sender.Actor.Auth != domain.AuthLocal):
+	case sender.Actor != nil && (sender.Actor.Verified || sender.Actor.Auth != domain.AuthLocal && sender.Actor.Auth != domain.AuthAPIKey):
 		return domain.Actor{}, &domain.InvalidInput{
-			Field: "actor", Reason: `is not available yet but as {"subject": …, "auth": "local", "verified": false}`,
+			Field: "actor", Reason: `is not available yet but as {"subject": …, "auth": "local" or "api_key", "verified": false}`,
 		}
 	case sender.Actor != nil && !plain(sender.Actor.Subject):
 		return domain.Actor{}, &domain.InvalidInput{

@@ -30,8 +30,8 @@ const maxAnswer = 64 << 20
 type Client struct {
 	URL    string // http://127.0.0.1:8300
 	APIKey string // sent as a bearer token
-	Tenant string // header Phantom-Tenant, for servers without authentication
-	Actor  string // header Phantom-Actor, likewise
+	Tenant string // header Phantom-Tenant; beside an APIKey, which must then be of that tenant
+	Actor  string // header Phantom-Actor, for servers without authentication
 	HTTP   *http.Client
 }
 
@@ -150,12 +150,11 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 func (c *Client) identify(header http.Header) {
 	if c.APIKey != "" {
 		header.Set("Authorization", "Bearer "+c.APIKey)
-		return
 	}
 	if c.Tenant != "" {
 		header.Set("Phantom-Tenant", c.Tenant)
 	}
-	if c.Actor != "" {
+	if c.APIKey == "" && c.Actor != "" {
 		header.Set("Phantom-Actor", c.Actor)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // StateFolder is the folder in the working directory that holds the private stack's state.
@@ -23,6 +24,10 @@ type Config struct {
 	GatewayAddr     string
 	ModelServerAddr string
 	MetricsAddr     string
+
+	// ModelServerToken is what the gateway and the deployment of models show to the model server while
+	// authentication is on; empty: the worker makes one up, when it has all of them in one process.
+	ModelServerToken string
 
 	TLS   TLS
 	Roles Roles
@@ -48,9 +53,15 @@ func (t TLS) On() bool { return t.CertFile != "" }
 // Auth says how callers of the API and the gateway prove who they are.
 type Auth string
 
-// AuthOff trusts every caller and is accepted on loopback addresses only. API keys (`keys`) are
-// refused until they exist.
-const AuthOff Auth = "off"
+const (
+	// AuthOff trusts every caller and is accepted on loopback addresses only.
+	AuthOff Auth = "off"
+	// AuthKeys wants an API key with every request.
+	AuthKeys Auth = "keys"
+)
+
+// leastToken is how long the model server's token is at the least, in characters.
+const leastToken = 32
 
 // CLI is what the command `phantom` reads.
 type CLI struct {
@@ -103,26 +114,28 @@ func LoadIn(dir string, lookup Lookup) (Config, error) {
 
 	r := &reader{lookup: lookup}
 	cfg := Config{
-		StateDir:        state,
-		DatabaseURL:     r.dsn("DATABASE_URL", stack.Postgres.ServingURL),
-		MigrateURL:      r.dsn("PHANTOM_MIGRATE_URL", ""),
-		ArtifactsURL:    r.url("PHANTOM_ARTIFACTS_URL", fileURL(filepath.Join(state, "artifacts")), blobSchemes()),
-		KeysURL:         r.url("PHANTOM_KEYS_URL", fileURL(filepath.Join(state, "keys", "master.key")), nil),
-		APIAddr:         r.addr("PHANTOM_API_ADDR", "127.0.0.1:8300"),
-		GatewayAddr:     r.addr("PHANTOM_GATEWAY_ADDR", "127.0.0.1:8301"),
-		ModelServerAddr: r.addr("PHANTOM_MODELSERVER_ADDR", "127.0.0.1:8302"),
-		MetricsAddr:     r.addr("PHANTOM_METRICS_ADDR", "127.0.0.1:9464"),
-		TLS:             r.tls(),
-		Roles:           r.roles(),
-		Auth:            r.auth(),
-		CLI:             r.cli(cmp.Or(stack.Phantom.APIURL, "http://127.0.0.1:8300")),
-		Log:             r.log(),
-		StackTemporal:   stack.Temporal.Address,
+		StateDir:         state,
+		DatabaseURL:      r.dsn("DATABASE_URL", stack.Postgres.ServingURL),
+		MigrateURL:       r.dsn("PHANTOM_MIGRATE_URL", ""),
+		ArtifactsURL:     r.url("PHANTOM_ARTIFACTS_URL", fileURL(filepath.Join(state, "artifacts")), blobSchemes()),
+		KeysURL:          r.url("PHANTOM_KEYS_URL", fileURL(filepath.Join(state, "keys", "master.key")), nil),
+		APIAddr:          r.addr("PHANTOM_API_ADDR", "127.0.0.1:8300"),
+		GatewayAddr:      r.addr("PHANTOM_GATEWAY_ADDR", "127.0.0.1:8301"),
+		ModelServerAddr:  r.addr("PHANTOM_MODELSERVER_ADDR", "127.0.0.1:8302"),
+		MetricsAddr:      r.addr("PHANTOM_METRICS_ADDR", "127.0.0.1:9464"),
+		ModelServerToken: r.token("PHANTOM_MODELSERVER_TOKEN"),
+		TLS:              r.tls(),
+		Roles:            r.roles(),
+		Auth:             r.auth(),
+		CLI:              r.cli(cmp.Or(stack.Phantom.APIURL, "http://127.0.0.1:8300")),
+		Log:              r.log(),
+		StackTemporal:    stack.Temporal.Address,
 	}
 	if cfg.MigrateURL == "" && !r.given("DATABASE_URL") {
 		cfg.MigrateURL = stack.Postgres.OwnerURL
 	}
 	r.refuseOpenDoors(cfg)
+	r.refuseStrangers(cfg)
 	cfg.File = r.file(dir, cfg)
 	return cfg, errors.Join(r.problems...)
 }
@@ -139,14 +152,16 @@ func (r *reader) tls() TLS {
 }
 
 func (r *reader) auth() Auth {
-	switch value := r.text("PHANTOM_AUTH", string(AuthOff)); value {
-	case string(AuthOff):
-	case "keys":
-		r.refuse("PHANTOM_AUTH", value, "off (API keys are not available yet)")
-	default:
-		r.refuse("PHANTOM_AUTH", value, "off")
+	return Auth(r.oneOf("PHANTOM_AUTH", string(AuthOff), string(AuthOff), string(AuthKeys)))
+}
+
+// token is a shared secret. It is not told when it is refused.
+func (r *reader) token(variable string) string {
+	value := r.text(variable, "")
+	if value != "" && (len(value) < leastToken || strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' })) {
+		r.refuse(variable, "…", fmt.Sprintf("at least %d visible ASCII characters, such as `openssl rand -hex 32` gives", leastToken))
 	}
-	return AuthOff
+	return value
 }
 
 func (r *reader) cli(url string) CLI {
@@ -184,5 +199,14 @@ func (r *reader) refuseOpenDoors(cfg Config) {
 		if cfg.Auth == AuthOff && cfg.Roles.Has(door.role) && door.addr != "" && !loopback(door.addr) {
 			r.refuse(door.variable, door.addr, "a loopback address such as 127.0.0.1:8300 while PHANTOM_AUTH is off")
 		}
+	}
+}
+
+// refuseStrangers wants a token where the model server and those who use it are not all in this process.
+func (r *reader) refuseStrangers(cfg Config) {
+	serves, asks := cfg.Roles.Has(RoleModelServer), cfg.Roles.Has(RoleGateway)
+	loads := cfg.Roles.Has(RoleWorkflows) || cfg.Roles.Has(RoleActivities)
+	if cfg.Auth == AuthKeys && cfg.ModelServerToken == "" && (serves || asks || loads) && !(serves && asks && loads) {
+		r.refuse("PHANTOM_MODELSERVER_TOKEN", "", "the same secret for the model server, the gateways and the activities, since PHANTOM_AUTH is keys and PHANTOM_ROLES keeps them apart")
 	}
 }

@@ -33,6 +33,7 @@ func TestDefaultsOfAnEmptyFolder(t *testing.T) {
 		Auth:            config.AuthOff,
 		File: config.File{
 			DataRoots: []string{dir}, ArtifactLimit: 1 << 30,
+			Limits:    config.Limits{API: config.Limit{PerSecond: 500, Burst: 1000}, Gateway: config.Limit{PerSecond: 5000, Burst: 10_000}},
 			Targets: []config.Target{{
 				Name: "local", Kind: "oip", URL: "http://127.0.0.1:8302",
 				Repository: filepath.Join(dir, ".phantom/models"), Layout: "phantom",
@@ -85,8 +86,8 @@ func TestAWrongValueIsOneLineThatNamesIt(t *testing.T) {
 		"PHANTOM_MODELSERVER_ADDR=10.0.0.1:8302":   `PHANTOM_MODELSERVER_ADDR is "10.0.0.1:8302": accepted is a loopback`,
 		"PHANTOM_TLS_CERT=/nowhere.pem":            `PHANTOM_TLS_CERT is "/nowhere.pem": accepted is a file that exists`,
 		"PHANTOM_ROLES=api,cook":                   `PHANTOM_ROLES is "api,cook": accepted is all, or of workflows,`,
-		"PHANTOM_AUTH=keys":                        `PHANTOM_AUTH is "keys": accepted is off (API keys are not available yet)`,
-		"PHANTOM_AUTH=on":                          `PHANTOM_AUTH is "on": accepted is off`,
+		"PHANTOM_AUTH=on":                          `PHANTOM_AUTH is "on": accepted is off, keys`,
+		"PHANTOM_MODELSERVER_TOKEN=secret":         `PHANTOM_MODELSERVER_TOKEN is "…": accepted is at least 32`,
 		"PHANTOM_CONFIG=/nowhere.yaml":             `PHANTOM_CONFIG is "/nowhere.yaml": accepted is a YAML file`,
 		"PHANTOM_URL=phantom":                      `PHANTOM_URL is "phantom": accepted is a URL`,
 		"PHANTOM_TENANT=Acme":                      `PHANTOM_TENANT is "Acme": accepted is 1 to 63 of a-z`,
@@ -115,6 +116,28 @@ func TestAnOpenAddressIsOfNoAccountWithoutItsRole(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, t.TempDir(), "PHANTOM_API_ADDR=0.0.0.0:8300", "PHANTOM_ROLES=workflows,training")
 	require.NoError(t, err)
+}
+
+func TestWithKeysAnyAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t, t.TempDir(), "PHANTOM_AUTH=keys", "PHANTOM_API_ADDR=0.0.0.0:8300", "PHANTOM_MODELSERVER_ADDR=:8302")
+	require.NoError(t, err)
+	require.Equal(t, config.AuthKeys, cfg.Auth)
+}
+
+func TestWhoRunsApartNeedsTheModelServersToken(t *testing.T) {
+	t.Parallel()
+	for _, roles := range []string{"modelserver", "gateway", "activities,training", "gateway,modelserver"} {
+		_, err := load(t, t.TempDir(), "PHANTOM_AUTH=keys", "PHANTOM_ROLES="+roles)
+		require.ErrorContains(t, err, "PHANTOM_MODELSERVER_TOKEN", roles)
+		cfg, err := load(t, t.TempDir(), "PHANTOM_AUTH=keys", "PHANTOM_ROLES="+roles, "PHANTOM_MODELSERVER_TOKEN="+strings.Repeat("s", 32))
+		require.NoError(t, err, roles)
+		require.Equal(t, strings.Repeat("s", 32), cfg.ModelServerToken)
+	}
+	for _, roles := range []string{"all", "api", "training,projections", "workflows,gateway,modelserver"} {
+		_, err := load(t, t.TempDir(), "PHANTOM_AUTH=keys", "PHANTOM_ROLES="+roles)
+		require.NoError(t, err, roles)
+	}
 }
 
 func TestAnEmptyVariableIsNotSet(t *testing.T) {

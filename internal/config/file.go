@@ -16,12 +16,46 @@ import (
 )
 
 // File is phantom.yaml. Where there is none, or it says nothing of a part, the defaults stand: one
-// target `local`, which is the embedded model server, and the working directory as the only data root.
+// target `local`, which is the embedded model server, the working directory as the only data root, and the
+// limits of defaultLimits.
 type File struct {
 	Targets   []Target
 	DataRoots []string // absolute; data URIs of a training must lie under one of them
 	// ArtifactLimit is the largest artifact that is taken over HTTP, in bytes.
 	ArtifactLimit int64
+	Limits        Limits
+}
+
+// Limits are how often one API key may ask one process.
+type Limits struct {
+	API     Limit `yaml:"api"`
+	Gateway Limit `yaml:"gateway"` // and the model server
+}
+
+// Limit is a rate and how many requests may come at once after a rest. A rate of 0 is no limit.
+type Limit struct {
+	PerSecond float64 `yaml:"per_second"`
+	Burst     int     `yaml:"burst"`
+}
+
+// defaultLimits stop a program that runs wild, and nobody else.
+func defaultLimits() Limits {
+	return Limits{API: Limit{PerSecond: 500, Burst: 1000}, Gateway: Limit{PerSecond: 5000, Burst: 10_000}}
+}
+
+// checked takes what is given; a burst is twice the rate where it is not said.
+func (l *Limit) checked(name string, otherwise Limit) (Limit, error) {
+	switch {
+	case l == nil:
+		return otherwise, nil
+	case !(l.PerSecond >= 0) || l.PerSecond > 1e6:
+		return otherwise, fmt.Errorf("limits.%s.per_second is %g: accepted is 0 (no limit) to 1000000", name, l.PerSecond)
+	case l.Burst < 0:
+		return otherwise, fmt.Errorf("limits.%s.burst is %d: accepted is 1 or more, or nothing: twice the rate", name, l.Burst)
+	case l.Burst == 0:
+		l.Burst = max(1, int(2*l.PerSecond))
+	}
+	return *l, nil
 }
 
 // Target is a place to serve models from.
@@ -61,6 +95,10 @@ type document struct {
 	Artifacts artifactPart `yaml:"artifacts"`
 	Trainers  any          `yaml:"trainers"`
 	Policies  any          `yaml:"policies"`
+	Limits    struct {
+		API     *Limit `yaml:"api"`
+		Gateway *Limit `yaml:"gateway"`
+	} `yaml:"limits"`
 }
 
 type artifactPart struct {
@@ -88,7 +126,9 @@ type dataPart struct {
 }
 
 func (r *reader) file(dir string, cfg Config) File {
-	defaults := File{Targets: []Target{localTarget(cfg)}, DataRoots: []string{dir}, ArtifactLimit: maxArtifact}
+	defaults := File{
+		Targets: []Target{localTarget(cfg)}, DataRoots: []string{dir}, ArtifactLimit: maxArtifact, Limits: defaultLimits(),
+	}
 	name := r.text("PHANTOM_CONFIG", "phantom.yaml")
 	path := name
 	if !filepath.IsAbs(path) {
@@ -151,6 +191,12 @@ func parseFile(text []byte, dir string, defaults File) (File, error) {
 	}
 	var err error
 	if file.ArtifactLimit, err = doc.Artifacts.bytes(); err != nil {
+		problems = append(problems, err)
+	}
+	if file.Limits.API, err = doc.Limits.API.checked("api", defaults.Limits.API); err != nil {
+		problems = append(problems, err)
+	}
+	if file.Limits.Gateway, err = doc.Limits.Gateway.checked("gateway", defaults.Limits.Gateway); err != nil {
 		problems = append(problems, err)
 	}
 	return file, errors.Join(problems...)

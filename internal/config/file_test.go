@@ -29,6 +29,8 @@ data:
   roots: [examples, /data]
 artifacts:
   limit: 256MiB
+limits:
+  api: {per_second: 10}
 `)
 	cfg, err := load(t, dir)
 	require.NoError(t, err)
@@ -38,6 +40,7 @@ artifacts:
 		{Name: "local", Kind: "oip", URL: "http://127.0.0.1:8302", Repository: filepath.Join(dir, "models"), Layout: "phantom"},
 		{Name: "prod", Kind: "oip", URL: "https://oip.example", Repository: "/srv/models", Layout: "phantom"},
 	}, cfg.File.Targets)
+	require.Equal(t, config.Limits{API: config.Limit{PerSecond: 10, Burst: 20}, Gateway: config.Limit{PerSecond: 5000, Burst: 10_000}}, cfg.File.Limits)
 	_, found := cfg.File.Target("prod")
 	require.True(t, found)
 	_, found = cfg.File.Target("moon")
@@ -60,15 +63,19 @@ func TestAFileThatSaysNothingLeavesTheDefaults(t *testing.T) {
 func TestAWrongFileNamesTheField(t *testing.T) {
 	t.Parallel()
 	cases := map[string]string{
-		"tragets: []":              `[1:1] unknown field "tragets"`,
-		"targets: 7":               `[1:10]`,
-		"artifacts: {limit: much}": `artifacts.limit is "much": accepted is a size up to 1GiB`,
-		"artifacts: {limit: 2GiB}": `artifacts.limit is "2GiB"`,
-		"artifacts: {limit: 0}":    `artifacts.limit is "0"`,
-		"trainers: {sklearn: {}}":  "trainers is not available yet",
-		"policies: {}":             "policies is not available yet",
-		"data: {hosts: [a]}":       "data.hosts is not available yet",
-		"targets: [{name: Local}]": `targets[0].name is "Local"`,
+		"tragets: []":                       `[1:1] unknown field "tragets"`,
+		"targets: 7":                        `[1:10]`,
+		"artifacts: {limit: much}":          `artifacts.limit is "much": accepted is a size up to 1GiB`,
+		"artifacts: {limit: 2GiB}":          `artifacts.limit is "2GiB"`,
+		"artifacts: {limit: 0}":             `artifacts.limit is "0"`,
+		"trainers: {sklearn: {}}":           "trainers is not available yet",
+		"policies: {}":                      "policies is not available yet",
+		"data: {hosts: [a]}":                "data.hosts is not available yet",
+		"targets: [{name: Local}]":          `targets[0].name is "Local"`,
+		"limits: {api: {per_second: -1}}":   "limits.api.per_second is -1: accepted is 0",
+		"limits: {gateway: {burst: -1}}":    "limits.gateway.burst is -1",
+		"limits: {api: {per_second: .nan}}": "limits.api.per_second is NaN",
+		"limits: {webhook: {}}":             `unknown field "webhook"`,
 		"targets: [{name: a, kind: x, url: 'http://h', repository: r}]":                                              `targets[0].kind is "x": accepted is oip`,
 		"targets: [{name: a, url: 'h:1', repository: r}]":                                                            `targets[0].url is "h:1"`,
 		"targets: [{name: a, url: 'http://h', repository: r, layout: triton}]":                                       `not available yet`,

@@ -21,11 +21,13 @@ var errTooLong = errors.New("the answer is too long")
 type forwarder struct {
 	kept  *http.Client // keeps its connections
 	fresh *http.Client // opens one for each request
+	token string       // shown to targets, unless empty
 }
 
-func newForwarder() *forwarder {
+func newForwarder(token string) *forwarder {
 	dial := (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	return &forwarder{
+		token: token,
 		kept: &http.Client{Transport: &http.Transport{
 			DialContext: dial, MaxIdleConnsPerHost: 512, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
 		}},
@@ -40,19 +42,22 @@ func (f *forwarder) close() { f.kept.CloseIdleConnections() }
 func (f *forwarder) send(ctx context.Context, method, address string, body []byte) (status int, answer []byte, err error) {
 	var begun atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { begun.Store(true) }})
-	status, answer, err = once(traced, f.kept, method, address, body)
+	status, answer, err = f.once(traced, f.kept, method, address, body)
 	if err == nil || begun.Load() || ctx.Err() != nil {
 		return status, answer, err
 	}
-	return once(ctx, f.fresh, method, address, body)
+	return f.once(ctx, f.fresh, method, address, body)
 }
 
-func once(ctx context.Context, client *http.Client, method, address string, body []byte) (int, []byte, error) {
+func (f *forwarder) once(ctx context.Context, client *http.Client, method, address string, body []byte) (int, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if f.token != "" {
+		request.Header.Set("Authorization", "Bearer "+f.token)
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, nil, err

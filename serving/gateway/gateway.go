@@ -33,7 +33,7 @@ import (
 // Group is the name under which gateways acknowledge positions.
 const Group = "gateways"
 
-// Identify tells whose request this is. Its error is answered as 401.
+// Identify tells whose request this is. Its error is answered as 401, an *oip.StatusError with its own status.
 type Identify func(r *http.Request) (domain.Tenant, domain.Actor, error)
 
 // Page is what stands in a tenant's lifecycle log after a cursor, in the order of positions. Through is
@@ -83,6 +83,7 @@ type Params struct {
 	Name      string                   // of this gateway among the followers, the same after a restart
 	RouteFile string                   // the last routes; its folder exists
 	Targets   map[domain.Target]string // target → URL of its server
+	Token     string                   // shown to those servers as a bearer token, unless empty
 	// DefaultTarget answers where a model is at several targets and the request names none; without it
 	// such a request is refused.
 	DefaultTarget domain.Target
@@ -162,7 +163,7 @@ func New(params Params) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: register the metrics: %w", err)
 	}
-	made := &Gateway{params: params, counts: counts, targets: newForwarder(), log: newInferenceLog(params, counts)}
+	made := &Gateway{params: params, counts: counts, targets: newForwarder(params.Token), log: newInferenceLog(params, counts)}
 	if err := made.restore(); err != nil {
 		return nil, err
 	}

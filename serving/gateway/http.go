@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -79,6 +80,9 @@ func (g *Gateway) withRoute(next routed) http.HandlerFunc {
 
 func (g *Gateway) route(r *http.Request) (*call, error) {
 	tenant, actor, err := g.params.Identify(r)
+	if refused, ok := errors.AsType[*oip.StatusError](err); ok {
+		return nil, refused
+	}
 	if err != nil {
 		return nil, oip.Errorf(http.StatusUnauthorized, "%s", err)
 	}

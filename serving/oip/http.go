@@ -30,8 +30,11 @@ func WriteError(w http.ResponseWriter, err error) {
 	if !errors.As(err, &status) {
 		status = Errorf(http.StatusInternalServerError, "internal error")
 	}
-	if status.Status == http.StatusServiceUnavailable {
+	switch status.Status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
+	case http.StatusUnauthorized: // RFC 9110, section 15.5.2
+		w.Header().Set("WWW-Authenticate", `Bearer realm="phantom"`)
 	}
 	WriteJSON(w, status.Status, map[string]string{"error": status.Message})
 }

@@ -40,6 +40,9 @@ func (t *Target) call(ctx context.Context, method, path string, body, result any
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if t.token != "" {
+		request.Header.Set("Authorization", "Bearer "+t.token)
+	}
 	response, err := t.client.Do(request)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

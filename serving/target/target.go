@@ -48,6 +48,7 @@ type Config struct {
 	URL        string // http://host:port of the server
 	Repository string // a folder that the server reads; file:///… or a path
 	Layout     Layout // empty means Phantom
+	Token      string // shown to the server as a bearer token, unless empty
 	// Client makes the calls; nil means one of the target's own.
 	Client *http.Client
 }
@@ -58,6 +59,7 @@ type Target struct {
 	base       string
 	repository string
 	client     *http.Client
+	token      string
 }
 
 // New checks the configuration; what is wrong is a *domain.InvalidInput that names the field.
@@ -84,7 +86,7 @@ func New(config Config) (*Target, error) {
 	if client == nil {
 		client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}}
 	}
-	return &Target{config.Name, strings.TrimSuffix(config.URL, "/"), filepath.Clean(folder), client}, nil
+	return &Target{config.Name, strings.TrimSuffix(config.URL, "/"), filepath.Clean(folder), client, config.Token}, nil
 }
 
 // Name is the target's name.

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"phantom/internal/config"
+)
+
+// issue writes a certificate and its key as PEM files that say when they were written.
+func issue(t *testing.T, files config.TLS, name string, written time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	about := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
+	require.NoError(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	for path, block := range map[string]*pem.Block{
+		files.CertFile: {Type: "CERTIFICATE", Bytes: certificate}, files.KeyFile: {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
+		require.NoError(t, os.Chtimes(path, written, written))
+	}
+}
+
+func TestARenewedCertificateIsTakenUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := config.TLS{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	pair := &keyPair{files: files}
+	_, err := pair.certificate(nil)
+	require.Error(t, err)
+	shown := func() string {
+		certificate, err := pair.certificate(nil)
+		require.NoError(t, err)
+		return certificate.Leaf.Subject.CommonName
+	}
+	began := time.Now()
+	issue(t, files, "old", began)
+	require.Equal(t, "old", shown())
+	require.NoError(t, os.WriteFile(files.CertFile, []byte("half of it"), 0o600))
+	require.Equal(t, "old", shown(), "in the middle of a renewal")
+	issue(t, files, "new", began.Add(time.Second))
+	require.Equal(t, "new", shown())
+	require.NoError(t, os.Remove(files.KeyFile))
+	require.Equal(t, "new", shown())
+}
+
+func TestBadCertificatesStopTheStart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.pem")
+	require.NoError(t, os.WriteFile(path, []byte("nonsense"), 0o600))
+	err := listen(t.Context(), "PHANTOM_API_ADDR", "127.0.0.1:0", config.TLS{CertFile: path, KeyFile: path}, http.NotFoundHandler())
+	require.ErrorContains(t, err, "PHANTOM_TLS_CERT and PHANTOM_TLS_KEY")
+}

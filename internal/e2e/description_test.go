@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestTheAPIMeetsItsDescription(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), fuzzLimit)
 	defer cancel()
 	run := exec.CommandContext(ctx, *schemathesis, "--config-file", settings, "run", p.api.URL+"/openapi.json", "--no-color",
-		"--seed", fmt.Sprint(*fuzzSeed), "--max-examples", fmt.Sprint(*fuzzCases))
+		"--seed", strconv.FormatUint(*fuzzSeed, 10), "--max-examples", strconv.Itoa(*fuzzCases))
 	run.Dir = p.folder
 	output, err := run.CombinedOutput()
 	t.Logf("%s", output)

@@ -53,7 +53,7 @@ test-api: build ## The HTTP API against its OpenAPI document, by schemathesis fr
 	@echo "schemathesis draws with SEED=$(or $(SEED),1)"
 	python=$$(.ci/python .ci/schemathesis.txt); \
 	$(STACK) go test -count=1 -v -timeout 15m -run '^TestTheAPIMeetsItsDescription$$' ./internal/e2e -args \
-		-schemathesis=$$python/bin/schemathesis -schemathesis.seed=$(or $(SEED),1) -schemathesis.cases=$(or $(CASES),25)
+		-schemathesis=$$python/bin/schemathesis -schemathesis.seed=$(or $(SEED),1) -schemathesis.cases=$(or $(CASES),15)
 
 .PHONY: outage
 outage: build ## 64 connections of load, in whose middle PostgreSQL is stopped: LOAD=60s STOP=20s

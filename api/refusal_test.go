@@ -313,6 +313,14 @@ func TestServersAreAway(t *testing.T) {
 	}
 }
 
+// What no id of a saga can be is not found; Temporal's client would not send it.
+func TestAnIDBeyondASCIIIsNoSaga(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.get("/api/v1/sagas/train:default:digits:%C3%A9").problem(http.StatusNotFound, "not_found")
+	h.post("/api/v1/sagas/%01/cancel", nil).problem(http.StatusNotFound, "not_found")
+}
+
 // A panic is a problem of ours, told without its words, and the server goes on.
 func TestPanicIsAProblem(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -74,6 +75,9 @@ type execution struct {
 
 // describe finds the newest run of a saga, whosever it is. *domain.NotFound.
 func (s *server) describe(ctx context.Context, id string) (execution, error) {
+	if strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' }) { // Temporal's client can not even ask for it
+		return execution{}, &domain.NotFound{Kind: "saga", ID: id}
+	}
 	ctx, cancel := context.WithTimeout(ctx, temporalRead)
 	defer cancel()
 	description, err := s.Temporal.DescribeWorkflowExecution(ctx, id, "")

@@ -31,6 +31,7 @@ func (u *unreachable) Deserted(context.Context, time.Duration) (bool, error) { r
 func (u *unreachable) Read(context.Context, []eventstore.Cursor, int) ([]eventstore.Page, error) {
 	return nil, nil
 }
+
 func (u *unreachable) Handle(context.Context, follow.Task) follow.Outcome { return follow.Outcome{} }
 func (u *unreachable) End(context.Context)                                {}
 

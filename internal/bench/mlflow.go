@@ -21,7 +21,7 @@ import (
 // How MLflow is run: as many processes as do best on few cores, with connections for all clients.
 const (
 	mlflowWorkers = "4"
-	mlflowStart   = 2 * time.Minute // it makes its tables first
+	mlflowStart   = 5 * time.Minute // it makes its tables first
 	mlflowStop    = 20 * time.Second
 )
 
@@ -79,7 +79,8 @@ func (l *lab) withMLflow(ctx context.Context, w *world, do func(context.Context,
 	cmd := exec.CommandContext(ctx, l.options.mlflow, "server", "--host", "127.0.0.1", "--port", port, "--workers", mlflowWorkers,
 		"--backend-store-uri", store, "--default-artifact-root", folder)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, log, log
-	cmd.Env = append(config.Environ(), "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=8", "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=8", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true")
+	cmd.Env = append(config.Environ(), "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=8", "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW=8",
+		"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel, cmd.WaitDelay = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }, mlflowStop
 	if err := cmd.Start(); err != nil {

@@ -30,8 +30,8 @@ func TestARowIsJudgedByItsMedian(t *testing.T) {
 func TestARowWithoutAnotherSideIsJudgedByItsTimes(t *testing.T) {
 	t.Parallel()
 	r := row{Name: "a row", Within: within{P50: 10 * time.Millisecond, P99: 50 * time.Millisecond}}
-	for _, p99 := range []time.Duration{40, 90, 45} {
-		r.alone(sample{PerSecond: 1000, P50: 5 * time.Millisecond, P99: p99 * time.Millisecond})
+	for _, p99 := range []time.Duration{40 * time.Millisecond, 90 * time.Millisecond, 45 * time.Millisecond} {
+		r.alone(sample{PerSecond: 1000, P50: 5 * time.Millisecond, P99: p99})
 	}
 	r.summarize()
 	require.True(t, r.meets(), "one bad round is not enough")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -61,7 +62,7 @@ func (l *load) run(ctx context.Context, connections int) {
 		clients.Go(func() {
 			for turn := 1; ctx.Err() == nil; turn++ {
 				pause := l.pause
-				if c := l.one(n, turn); c.status == http.StatusServiceUnavailable {
+				if c := l.one(context.WithoutCancel(ctx), n, turn); c.status == http.StatusServiceUnavailable {
 					pause = max(pause, refusedPause)
 				}
 				select {
@@ -75,23 +76,23 @@ func (l *load) run(ctx context.Context, connections int) {
 	l.client.CloseIdleConnections()
 }
 
-// one makes the next call of a client: of four, two read, one writes, one infers.
-func (l *load) one(client, turn int) call {
+// one makes the next call of a client: of four, two read, one writes, one infers. It is answered also after the load's end.
+func (l *load) one(ctx context.Context, client, turn int) call {
 	path := "/api/v1/models/" + clientModel(client)
 	var c call
 	switch turn % 4 {
 	case 0:
-		c = l.send("write", http.MethodPatch, l.p.api.URL+path, map[string]any{"description": fmt.Sprint(turn)})
+		c = l.send(ctx, "write", http.MethodPatch, l.p.api.URL+path, map[string]any{"description": strconv.Itoa(turn)})
 	case 1:
-		c = l.send("read", http.MethodGet, l.p.api.URL+path, nil)
+		c = l.send(ctx, "read", http.MethodGet, l.p.api.URL+path, nil)
 	case 2:
 		row := l.rows[(client+turn)%len(l.rows)]
-		c = l.send("inference", http.MethodPost, l.p.gateway+"/v2/models/"+model+"/infer", map[string]any{"inputs": []any{map[string]any{
+		c = l.send(ctx, "inference", http.MethodPost, l.p.gateway+"/v2/models/"+model+"/infer", map[string]any{"inputs": []any{map[string]any{
 			"name": "x", "shape": []int{1, len(row)}, "datatype": "FP32", "data": row,
 		}}})
 	default:
 		paths := []string{"/api/v1/models?limit=20", "/api/v1/events?limit=20", path + "/events", "/api/v1/trainings", path + "/versions"}
-		c = l.send("read", http.MethodGet, l.p.api.URL+paths[turn/4%len(paths)], nil)
+		c = l.send(ctx, "read", http.MethodGet, l.p.api.URL+paths[turn/4%len(paths)], nil)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,7 +108,7 @@ func (l *load) one(client, turn int) call {
 
 func clientModel(client int) string { return fmt.Sprintf("load-%d", client) }
 
-func (l *load) send(kind, method, address string, body any) call {
+func (l *load) send(ctx context.Context, kind, method, address string, body any) call {
 	c := call{kind: kind, request: method + " " + address, sent: time.Now()}
 	var content io.Reader = http.NoBody
 	if body != nil {
@@ -117,7 +118,7 @@ func (l *load) send(kind, method, address string, body any) call {
 		}
 		content = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(context.Background(), method, address, content)
+	request, err := http.NewRequestWithContext(ctx, method, address, content)
 	if err != nil {
 		panic(err)
 	}

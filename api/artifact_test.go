@@ -74,6 +74,18 @@ func TestAnArtifactIsUploadedAndDownloaded(t *testing.T) {
 	require.Equal(t, http.StatusNotModified, h.do(with("If-None-Match", whole.header.Get("ETag"), request{path: path})).status)
 	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, h.do(with("Range", "bytes=9999999-", request{path: path})).status)
 	h.upload(body+"x").problem(http.StatusRequestEntityTooLarge, "too_large")
+	h.get("/api/v1/artifacts/"+artifactOf(body+"x")).problem(http.StatusNotFound, "not_found")
+
+	for size, status := range map[int]int{maxArtifact: http.StatusCreated, maxArtifact + 1: http.StatusRequestEntityTooLarge} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/api/v1/artifacts",
+			io.LimitReader(strings.NewReader(body+"x"), int64(size))) // of no known length
+		require.NoError(t, err)
+		request.Header.Set(api.HeaderTenant, string(h.tenant))
+		response, err := h.http.Do(request)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, status, response.StatusCode)
+	}
 }
 
 // A digest is no key: what another tenant stored is not there, until one brings the same bytes in.
@@ -196,7 +208,8 @@ func TestTheArtifactStoreIsAway(t *testing.T) {
 	require.NoError(t, away.Close())
 	for _, r := range []request{
 		with("Content-Type", "application/octet-stream", post("/api/v1/artifacts", "weights")),
-		{path: "/api/v1/artifacts/" + artifactOf("a")}, {path: "/api/v1/models/digits/versions/1/artifact"},
+		{path: "/api/v1/artifacts/" + artifactOf("a")},
+		{path: "/api/v1/models/digits/versions/1/artifact"},
 		post("/api/v1/models/digits/versions", object{"artifacts_location": artifactOf("a")}),
 	} {
 		refused := h.do(r)

@@ -15,8 +15,17 @@ import (
 // ErrNotServable says that an artifact is intact but lacks what a server needs to load and prove it.
 var ErrNotServable = errors.New("no model that can be served")
 
-// maxDocument bounds the files of a bundle that are read to judge it, in bytes.
-const maxDocument = 64 << 20
+// The most bytes of the files of a bundle that are read to judge it. A signature stands in an event.
+const (
+	maxSignature = 256 << 10
+	maxDocument  = 16 << 20
+)
+
+// document is a JSON file of a bundle that is read.
+type document struct {
+	into any
+	most int64
+}
 
 // CheckServable tells whether an artifact is a bundle with a model, its signature and golden answers, and
 // returns the signature. The model itself is read past, but not looked at: its server judges it. Errors are
@@ -28,40 +37,48 @@ func (s *Store) CheckServable(ctx context.Context, d domain.Digest) (signature d
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var golden Golden
-	documents := map[string]any{SignatureFile: &signature, GoldenFile: &golden, LabelsFile: &[]string{}}
-	var names []string
-	err = bundle.Walk(r, func(name string, size int64, body io.Reader) error {
-		names = append(names, name)
-		into, read := documents[name]
-		switch {
-		case !read:
-			_, err := io.Copy(io.Discard, body)
-			return err
-		case size > maxDocument:
-			return fmt.Errorf("%w: %s is larger than %d bytes", ErrNotServable, name, maxDocument)
-		}
-		text, err := io.ReadAll(body)
-		if err == nil && json.Unmarshal(text, into) != nil {
-			err = fmt.Errorf("%w: %s is not of its form", ErrNotServable, name)
-		}
-		return err
+	names, err := readDocuments(r, map[string]document{
+		SignatureFile: {&signature, maxSignature}, GoldenFile: {&golden, maxDocument}, LabelsFile: {&[]string{}, maxDocument},
 	})
-	if err == nil {
-		_, err = io.Copy(io.Discard, r) // to the end, where the digest is compared
+	if err == nil || errors.Is(err, ErrNotServable) {
+		if _, ended := io.Copy(io.Discard, r); ended != nil { // at the end the digest is compared
+			err = ended
+		}
 	}
-	if errors.Is(err, ErrMalformedBundle) {
-		err = fmt.Errorf("%w: it is no tar of %s, %s and %s", ErrNotServable, ModelFile, SignatureFile, GoldenFile)
+	for _, name := range []string{ModelFile, SignatureFile, GoldenFile} {
+		if err == nil && !slices.Contains(names, name) {
+			err = fmt.Errorf("%w: it has no %s", ErrNotServable, name)
+		}
+	}
+	if err == nil && (len(golden.Inputs) == 0 || len(golden.Inputs) != len(golden.Outputs)) {
+		err = fmt.Errorf("%w: %s must have as many inputs as outputs, and at least one", ErrNotServable, GoldenFile)
 	}
 	if err != nil {
 		return domain.Signature{}, err
 	}
-	for _, name := range []string{ModelFile, SignatureFile, GoldenFile} {
-		if !slices.Contains(names, name) {
-			return domain.Signature{}, fmt.Errorf("%w: it has no %s", ErrNotServable, name)
-		}
-	}
-	if len(golden.Inputs) == 0 || len(golden.Inputs) != len(golden.Outputs) {
-		return domain.Signature{}, fmt.Errorf("%w: %s must have as many inputs as outputs, and at least one", ErrNotServable, GoldenFile)
-	}
 	return signature, nil
+}
+
+// readDocuments reads the named files of a bundle, and tells which files there are.
+func readDocuments(r io.Reader, wanted map[string]document) (names []string, err error) {
+	err = bundle.Walk(r, func(name string, size int64, body io.Reader) error {
+		names = append(names, name)
+		read, want := wanted[name]
+		switch {
+		case !want:
+			_, err := io.Copy(io.Discard, body)
+			return err
+		case size > read.most:
+			return fmt.Errorf("%w: %s is larger than %d bytes", ErrNotServable, name, read.most)
+		}
+		text, err := io.ReadAll(body)
+		if err == nil && json.Unmarshal(text, read.into) != nil {
+			err = fmt.Errorf("%w: %s is not of its form", ErrNotServable, name)
+		}
+		return err
+	})
+	if errors.Is(err, ErrMalformedBundle) {
+		err = fmt.Errorf("%w: it is no tar of %s, %s and %s", ErrNotServable, ModelFile, SignatureFile, GoldenFile)
+	}
+	return names, err
 }

@@ -22,6 +22,9 @@ import (
 // ErrMalformed says that bytes are no bundle, or that its names cannot be trusted.
 var ErrMalformed = errors.New("not a well-formed bundle")
 
+// maxFiles bounds the files of a bundle that is read: their names are held in memory.
+const maxFiles = 10_000
+
 // Entry is a file on its way into a bundle.
 type Entry struct {
 	Name string // slash-separated, relative, clean
@@ -95,6 +98,8 @@ func Walk(r io.Reader, visit func(name string, size int64, body io.Reader) error
 			return fmt.Errorf("%w: %q is no plain file", ErrMalformed, header.Name)
 		case seen[header.Name]:
 			return fmt.Errorf("%w: %q is there twice", ErrMalformed, header.Name)
+		case len(seen) == maxFiles:
+			return fmt.Errorf("%w: it holds more than %d files", ErrMalformed, maxFiles)
 		}
 		seen[header.Name] = true
 		if err := visit(header.Name, header.Size, blaming{archive, source}); err != nil {

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -37,9 +38,10 @@ func TestKeysAreMadeListedAndRevoked(t *testing.T) {
 	}
 	does("", 6, `an API key is needed.*; PHANTOM_API_KEY names the key to use`, "model", "list")
 	does("phk_wrong", 6, `this is no API key`, "model", "list")
+	var id string
 	made := does(root, 0, `now and never again`, "key", "create", "ci", "--role", "trainer", "--expires", "720h")
 	require.Regexp(t, `^phk_[a-z2-7]{16}_[a-z2-7]{52}$`, made, "standard output is the key alone")
-	id := made[4:20]
+	id = made[4:20]
 	does(made, 0, `no models`, "model", "list")
 	does(made, 6, `create-key needs a key with the role admin or more; this one is a trainer`, "key", "create", "x", "--role", "admin")
 	does(made, 6, `another tenant`, "model", "list", "--tenant", "umbrella")
@@ -50,5 +52,17 @@ func TestKeysAreMadeListedAndRevoked(t *testing.T) {
 	does(root, 3, `key aaaaaaaaaaaaaaaa not found`, "key", "revoke", "aaaaaaaaaaaaaaaa")
 	does(root, 0, id+` +ci +trainer +revoked`, "key", "list")
 	does(root, 0, `key_revoked +`+id+` +root .*\n.*key_created`, "key", "events")
+	text, err := os.ReadFile("../docs/secure.md")
+	require.NoError(t, err)
+	ran := 0
+	for line := range strings.Lines(string(text)) {
+		if typed, is := strings.CutPrefix(line, "phantom key "); is {
+			out := does(root, 0, ``, append([]string{"key"}, strings.Fields(strings.Replace(typed, "KEY", id, 1))...)...)
+			if ran++; strings.HasPrefix(out, "phk_") {
+				id = out[4:20]
+			}
+		}
+	}
+	require.Equal(t, 4, ran, "the commands of docs/secure.md")
 	require.NotContains(t, does(root, 0, `"items":`, "key", "list", "-o", "json"), "api_key")
 }

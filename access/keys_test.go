@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -168,7 +167,7 @@ func TestBootstrapHappensOnce(t *testing.T) {
 	}
 	require.NoError(t, group.Wait())
 	require.Len(t, got, 1)
-	_, _, err := h.Bootstrap(context.Background(), umbrella, access.Params{Name: "first", By: "root"}) //nolint:usetesting // as a command does
+	_, _, err := h.Bootstrap(t.Context(), umbrella, access.Params{Name: "first", By: "root"})
 	require.NoError(t, err, "another tenant has a first one too")
 
 	// Who has lost the last admin key begins anew.

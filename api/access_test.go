@@ -48,7 +48,7 @@ func operations(t *testing.T) map[string]string {
 	t.Helper()
 	var doc struct {
 		Paths map[string]map[string]struct {
-			OperationID string `json:"operationId"`
+			OperationID string `json:"operationId"` //nolint:tagliatelle // OpenAPI's own spelling
 		} `json:"paths"`
 	}
 	require.NoError(t, json.Unmarshal(described(t), &doc))
@@ -164,7 +164,6 @@ func TestAKeyFromTheAPI(t *testing.T) {
 	require.Eventually(t, func() bool { return h.do(list).status == http.StatusUnauthorized }, patience, poll)
 	require.Less(t, time.Since(began), 3*time.Second, "at once: a second, and this machine's leisure")
 	require.Contains(t, string(h.do(list).body), "was revoked")
-
 }
 
 func badKeys() []refusal {

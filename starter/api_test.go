@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
+	"phantom/access"
 	"phantom/api"
 	"phantom/artifact"
 	"phantom/domain"
@@ -31,9 +33,10 @@ type house struct {
 	url      string
 	registry *registry.Registry
 	runner   *projection.Runner
+	pool     *pgxpool.Pool
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, change ...func(*api.Params)) *house {
 	t.Helper()
 	pool := pgtest.New(t).Pool(t)
 	store := eventstore.New(pool)
@@ -56,10 +59,15 @@ func newHouse(t *testing.T) *house {
 	artifacts, err := artifact.Open(t.Context(), "file://"+t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, artifacts.Close()) })
-	h.url = serve(t, api.New(api.Params{
-		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: away,
+	params := api.Params{
+		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: away,
 		Artifacts: artifacts, MaxArtifact: 1 << 20, Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
-	}))
+	}
+	h.pool = pool
+	for _, alter := range change {
+		alter(&params)
+	}
+	h.url = serve(t, api.New(params))
 	return h
 }
 

@@ -49,6 +49,7 @@ const question = `{"inputs":[{"name":"x","datatype":"BYTES","shape":[1],"data":[
 // Every route of the gateway: the key's tenant is served, another is not found, nobody without a key gets in, and all
 // that stays so when PostgreSQL goes away.
 func TestTheGatewayKnowsItsCallersByTheirKeys(t *testing.T) {
+	t.Parallel()
 	var keys *pgxpool.Pool
 	var furnished atomic.Bool
 	h := newErasureHouse(t, func(h *erasureHouse, p *gateway.Params) {
@@ -91,6 +92,7 @@ func TestTheGatewayKnowsItsCallersByTheirKeys(t *testing.T) {
 
 // The token opens everything; an API key opens what reads and asks the models of its tenant.
 func TestTheModelServerIsGuarded(t *testing.T) {
+	t.Parallel()
 	pool := pgtest.New(t).Pool(t)
 	const token = "the token of the parts of Phantom"
 	inside := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
@@ -169,6 +171,7 @@ func TestKeyBootstrapMakesTheFirstKey(t *testing.T) {
 
 // The books are kept as long as a role serves, and written once more when it ends.
 func TestBooksEndWithTheirRole(t *testing.T) {
+	t.Parallel()
 	pool := pgtest.New(t).Pool(t)
 	keys := access.NewVerifier(access.VerifierParams{Pool: pool})
 	token := newKey(t, pool, "acme", access.Viewer)

@@ -57,6 +57,7 @@ func TestWhatAFolderMayNotReach(t *testing.T) {
 		"projection":          {temporal, module + "/domain", module + "/registry", module + "/readmodel"},
 		"readmodel":           {temporal, module + "/registry", module + "/activities", module + "/workflows"},
 		"sealing":             {temporal, module + "/registry", module + "/eventstore", module + "/readmodel"},
+		"access":              {temporal, module + "/eventstore", module + "/registry", module + "/readmodel", module + "/api"},
 		"training":            {pgx, temporal, module + "/registry", module + "/eventstore"},
 		"serving/modelserver": {pgx, temporal},
 		"starter":             {pgx, module + "/readmodel", module + "/workflows"},

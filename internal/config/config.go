@@ -206,7 +206,8 @@ func (r *reader) refuseOpenDoors(cfg Config) {
 func (r *reader) refuseStrangers(cfg Config) {
 	serves, asks := cfg.Roles.Has(RoleModelServer), cfg.Roles.Has(RoleGateway)
 	loads := cfg.Roles.Has(RoleWorkflows) || cfg.Roles.Has(RoleActivities)
-	if cfg.Auth == AuthKeys && cfg.ModelServerToken == "" && (serves || asks || loads) && !(serves && asks && loads) {
+	together, apart := serves && asks && loads, serves || asks || loads
+	if cfg.Auth == AuthKeys && cfg.ModelServerToken == "" && apart && !together {
 		r.refuse("PHANTOM_MODELSERVER_TOKEN", "", "the same secret for the model server, the gateways and the activities, since PHANTOM_AUTH is keys and PHANTOM_ROLES keeps them apart")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ create table phantom.tally (
 alter table phantom.tally enable row level security, force row level security;
 create policy tally_tenant on phantom.tally to phantom_serving
 	using (tenant_id = nullif(current_setting('phantom.tenant', true), ''));
-grant select, insert, update on phantom.tally to phantom_serving`
+grant select, insert, update, delete on phantom.tally to phantom_serving`
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
@@ -64,6 +65,15 @@ type tally struct {
 func (*tally) Name() string        { return "tally" }
 func (*tally) Log() eventstore.Log { return eventstore.Lifecycle }
 func (*tally) Types() []string     { return []string{"Counted"} }
+func (*tally) Tables() []projection.Table {
+	return []projection.Table{{Name: "tally", Kind: projection.Appended}}
+}
+
+// Group is what stands before the slash of a stream's id.
+func (*tally) Group(e eventstore.Event) string {
+	group, _, _ := strings.Cut(e.AggregateID, "/")
+	return group
+}
 
 func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
 	for _, e := range events {
@@ -127,7 +137,7 @@ func (s *stage) runner(p projection.Projection, change ...func(*projection.Param
 	s.t.Helper()
 	params := projection.Params{
 		Pool: s.pool, Feed: s.store, Projections: []projection.Projection{p},
-		Sweep: 10 * time.Millisecond, Takeover: 50 * time.Millisecond,
+		Steer: 10 * time.Millisecond, Sweep: 10 * time.Millisecond, Takeover: 50 * time.Millisecond,
 	}
 	for _, c := range change {
 		c(&params)

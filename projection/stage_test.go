@@ -57,6 +57,10 @@ func newStage(t *testing.T) *stage {
 // until it is cured.
 type tally struct {
 	cured atomic.Bool
+	// broken makes the data "missing" ask for a table that is not there, as a schema that is behind does.
+	broken atomic.Bool
+	// applied hears of the positions in the order of their application, if set; also of what is rolled back.
+	applied func(position int64)
 	// entered and leave, if set, hold Apply in its middle: rows are written, nothing is committed.
 	entered chan struct{}
 	leave   chan struct{}
@@ -80,6 +84,14 @@ func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 		if string(e.EventData) == `"poison"` && !p.cured.Load() {
 			return errors.New("it is poison")
 		}
+		if string(e.EventData) == `"missing"` && p.broken.Load() {
+			if _, err := tx.Exec(ctx, `select * from phantom.not_there`); err != nil {
+				return err
+			}
+		}
+		if p.applied != nil {
+			p.applied(e.Position)
+		}
 		if _, err := tx.Exec(ctx, `insert into phantom.tally as t (tenant_id, generation, position)
 			values ($1, $2, $3) on conflict (tenant_id, generation, position) do update set times = t.times + 1`,
 			e.TenantID, generation, e.Position); err != nil {
@@ -102,6 +114,12 @@ func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 	}
 }
 
+// appendTo writes events of type Counted to a stream.
+func (s *stage) appendTo(tenant, stream string, data ...string) int64 {
+	s.t.Helper()
+	return s.write(tenant, stream, "Counted", data...)
+}
+
 // append writes events of type Counted with the data given, and answers with the tenant's head.
 func (s *stage) append(tenant string, data ...string) int64 {
 	s.t.Helper()
@@ -109,6 +127,11 @@ func (s *stage) append(tenant string, data ...string) int64 {
 }
 
 func (s *stage) appendType(tenant, eventType string, data ...string) int64 {
+	s.t.Helper()
+	return s.write(tenant, "a", eventType, data...)
+}
+
+func (s *stage) write(tenant, stream, eventType string, data ...string) int64 {
 	s.t.Helper()
 	events := make([]eventstore.NewEvent, 0, len(data))
 	for _, text := range data {
@@ -119,7 +142,7 @@ func (s *stage) appendType(tenant, eventType string, data ...string) int64 {
 		})
 	}
 	done, err := s.store.Append(s.t.Context(), tenant, eventstore.Lifecycle, []eventstore.Append{
-		{Stream: eventstore.Stream{Type: "Thing", ID: "a"}, Events: events},
+		{Stream: eventstore.Stream{Type: "Thing", ID: stream}, Events: events},
 	}, nil)
 	require.NoError(s.t, err)
 	return done[0].Position

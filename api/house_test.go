@@ -66,7 +66,7 @@ func newHouse(t *testing.T, changes ...change) *house {
 	})
 	require.NoError(t, err)
 	h.params = api.Params{
-		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: noTemporal(t),
+		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Projections: h.runner, Temporal: noTemporal(t),
 		Queue: "test-" + uuid.NewString(), Targets: []domain.Target{"prod", "local"}, Version: "test", Log: zap.NewNop(),
 	}
 	for _, alter := range changes {

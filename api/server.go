@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"phantom/domain"
+	"phantom/projection"
 	"phantom/readmodel"
 	"phantom/registry"
 	"phantom/rollout"
@@ -27,8 +28,10 @@ type Params struct {
 	Registry *registry.Registry
 	Reader   *readmodel.Reader
 	// WaitFor waits until a projection has seen a position of the tenant's log.
-	WaitFor  func(ctx context.Context, projection, tenant string, position int64) error
-	Temporal client.Client
+	WaitFor func(ctx context.Context, projection, tenant string, position int64) error
+	// Projections are steered where they run, through PostgreSQL; this runner need not run.
+	Projections *projection.Runner
+	Temporal    client.Client
 	// Queue is the task queue of the sagas.
 	Queue string
 	// Targets are the places to serve from.
@@ -77,6 +80,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.events(api)
 	s.sagas(api)
 	s.feedback(api)
+	s.projections(api)
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own; ours is Problem
 		delete(api.OpenAPI().Components.Schemas.Map(), name)
 	}

@@ -57,36 +57,63 @@ type TenantStatus struct {
 // Status tells where a projection stands, for every tenant. It is for operators: Of narrows it to what a
 // tenant may see.
 func (r *Runner) Status(ctx context.Context, name string) (Status, error) {
-	t, err := r.track(name)
+	if _, err := r.track(name); err != nil {
+		return Status{}, err
+	}
+	all, err := r.statuses(ctx, name)
 	if err != nil {
 		return Status{}, err
 	}
-	if err := register(ctx, r.params.Pool, t.projection); err != nil {
-		return Status{}, err
+	return all[0], nil
+}
+
+// Statuses is the Status of every projection, in the order in which they were given. It asks for the heads of a log once.
+func (r *Runner) Statuses(ctx context.Context) ([]Status, error) {
+	return r.statuses(ctx, r.Names()...)
+}
+
+func (r *Runner) statuses(ctx context.Context, names ...string) ([]Status, error) {
+	heads := map[eventstore.Log]map[string]int64{}
+	all := make([]Status, 0, len(names))
+	for _, name := range names {
+		t := r.tracks[name]
+		log := t.projection.Log()
+		if err := register(ctx, r.params.Pool, t.projection); err != nil {
+			return nil, err
+		}
+		if heads[log] == nil {
+			var err error
+			if heads[log], err = r.params.Feed.Heads(ctx, log); err != nil {
+				return nil, fmt.Errorf("status of projection %s: heads of the log: %w", name, err)
+			}
+		}
+		status, err := r.status(ctx, t, heads[log])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, status)
 	}
+	return all, nil
+}
+
+func (r *Runner) status(ctx context.Context, t *track, heads map[string]int64) (Status, error) {
+	name := t.projection.Name()
 	builds, err := r.builds(ctx, name)
 	if err != nil {
 		return Status{}, err
 	}
 	now, _ := in(builds, Live)
-	places := make([]map[string]place, len(builds))
-	for i, b := range builds {
-		if places[i], err = r.places(ctx, b.identity(t)); err != nil {
-			return Status{}, err
-		}
-	}
-	// Read after the places, so that a head is never behind its place.
-	heads, err := r.params.Feed.Heads(ctx, t.projection.Log())
-	if err != nil {
-		return Status{}, fmt.Errorf("status of projection %s: heads of the log: %w", name, err)
-	}
 	status := Status{
 		Projection: name, Log: t.projection.Log(), Generation: now.Generation, PausedAt: now.PausedAt, PauseReason: now.Reason,
 		Generations: []Generation{},
 	}
 	tenants := make([]TenantStatus, 0, len(heads))
-	for i, b := range builds {
-		g := generationStatus(b, places[i], heads)
+	for _, b := range builds {
+		places, err := r.places(ctx, b.identity(t))
+		if err != nil {
+			return Status{}, err
+		}
+		g := generationStatus(b, places, heads)
 		if b.State != Live {
 			d, err := between(ctx, r.params.Pool, name, now.Generation, b.Generation)
 			if err != nil {
@@ -96,7 +123,7 @@ func (r *Runner) Status(ctx context.Context, name string) (Status, error) {
 		}
 		for tenant, head := range heads {
 			if b.State == Live {
-				tenants = append(tenants, tenantStatus(tenant, head, places[i][tenant]))
+				tenants = append(tenants, tenantStatus(tenant, head, places[tenant]))
 			}
 		}
 		status.Generations = append(status.Generations, g)
@@ -137,6 +164,7 @@ func generationStatus(b build, places map[string]place, heads map[string]int64) 
 }
 
 func tenantStatus(tenant string, head int64, at place) TenantStatus {
+	head = max(head, at.Position) // the place was read later
 	status := TenantStatus{
 		Tenant: tenant, Position: at.Position, Head: head, Lag: head - at.Position,
 		Parked: at.Parked, StoppedAt: at.ErrorPosition, FailedAt: at.FailedAt,

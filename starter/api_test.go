@@ -53,7 +53,7 @@ func newHouse(t *testing.T) *house {
 	require.NoError(t, err)
 	t.Cleanup(away.Close)
 	h.url = serve(t, api.New(api.Params{
-		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: away,
+		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Projections: h.runner, Temporal: away,
 		Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
 	}))
 	return h

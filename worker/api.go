@@ -14,7 +14,7 @@ func serveAPI(ctx context.Context, p *parts) error {
 		return err
 	}
 	handler := api.New(api.Params{
-		Registry: p.registry, Reader: p.reader, WaitFor: p.runner.WaitFor, Temporal: p.temporal,
+		Registry: p.registry, Reader: p.reader, WaitFor: p.runner.WaitFor, Projections: p.runner, Temporal: p.temporal,
 		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(), Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
 	})
 	p.ready.is(config.RoleAPI)

@@ -48,6 +48,11 @@ test-postgres18: bin/phantom-dev ## The suites of what stands in PostgreSQL, on 
 	bin/phantom-dev test --only-postgres --fetched-postgres -- go test -shuffle=on -timeout 10m \
 		./eventstore/... ./registry/... ./migrations/... ./projection/... ./readmodel/...
 
+.PHONY: rebuild-check
+rebuild-check: bin/phantom-dev ## Rebuild a read model of EVENTS=1000000 beside readers and writers, and compare it row by row
+	bin/phantom-dev test --only-postgres -- go test -count=1 -timeout 2h -v -run '^TestARebuildUnderReaders$$' ./readmodel \
+		-rebuild.events=$(or $(EVENTS),1000000)
+
 .PHONY: oracle
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"phantom/eventstore"
 	"phantom/eventstore/follow"
@@ -116,4 +118,36 @@ func (s *step) setAside(ctx context.Context, after int64, page eventstore.Page, 
 		}
 		return s.id.park(ctx, tx, page.Tenant, []aside{{e, s.projection.Group(e), cause.Error()}})
 	})
+}
+
+// Parking is what a projection has parked in its live generation, of all tenants.
+type Parking struct {
+	Projection string
+	Events     int64
+	Oldest     time.Duration // since when the oldest waits; 0 when none does
+}
+
+// Parkings tells what every projection of the database has parked, also where none of them runs.
+func Parkings(ctx context.Context, pool *pgxpool.Pool) ([]Parking, error) {
+	const query = `
+select g.projection, coalesce(t.events, 0), coalesce(extract(epoch from clock_timestamp() - t.oldest), 0)::float8
+from phantom.projection_generation g
+left join phantom.projection_parked_totals() t on t.projection = g.projection and t.generation = g.live_generation
+order by g.projection`
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := pool.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("what projections have parked: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Parking, err error) {
+		var seconds float64
+		err = row.Scan(&p.Projection, &p.Events, &seconds)
+		p.Oldest = time.Duration(seconds * float64(time.Second))
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("what projections have parked: %w", err)
+	}
+	return all, nil
 }

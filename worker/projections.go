@@ -29,6 +29,9 @@ func serveProjections(ctx context.Context, p *parts) error {
 	if err := prometheus.Register(newLagCollector(p.pool)); err != nil {
 		return err
 	}
+	if err := prometheus.Register(p.applied); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	p.ready.is(config.RoleProjections) // projections apply while Temporal is away
 	group.Go(func() error { return p.runner.Run(ctx) })
@@ -94,7 +97,7 @@ func (l loops) Status(ctx context.Context, name string) (activities.ProjectionSt
 	if err != nil {
 		return activities.ProjectionStatus{}, fmt.Errorf("projection %s: %w", name, err)
 	}
-	told := activities.ProjectionStatus{Failure: status.LastError}
+	told := activities.ProjectionStatus{Failure: status.LastError, Parked: status.Parked}
 	for _, tenant := range status.Tenants {
 		told.Applied += tenant.Position
 		told.Head += tenant.Head

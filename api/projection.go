@@ -196,40 +196,11 @@ func (s *server) pauseProjection(ctx context.Context, in *pauseProjection) (*ite
 }
 
 func (s *server) rebuildProjection(ctx context.Context, in *rebuildProjection) (*item[Projection], error) {
-	throttle, back, drop := 0, false, false
+	var ask projection.RebuildRequest
 	if in.Body != nil {
-		back, drop = in.Body.Back, in.Body.Drop
-		if in.Body.Throttle != nil {
-			throttle = *in.Body.Throttle
-		}
+		ask = projection.RebuildRequest{Throttle: in.Body.Throttle, Back: in.Body.Back, Drop: in.Body.Drop}
 	}
-	var err error
-	switch {
-	case back && drop, (back || drop) && throttle > 0:
-		return nil, param("body", "takes one of throttle, back and drop")
-	case back:
-		_, err = s.Projections.Back(ctx, in.Name)
-	case drop:
-		_, err = s.Projections.Drop(ctx, in.Name)
-	default:
-		err = s.fillOrThrottle(ctx, in.Name, throttle, in.Body != nil && in.Body.Throttle != nil)
-	}
-	return s.steered(ctx, in.Name, err)
-}
-
-// fillOrThrottle begins a rebuild. Where one is under way, a throttle that is given is its new one.
-func (s *server) fillOrThrottle(ctx context.Context, name string, throttle int, given bool) error {
-	status, err := s.Projections.Status(ctx, name)
-	if err != nil {
-		return err
-	}
-	for _, g := range status.Generations {
-		if g.State == projection.Filling && given {
-			return s.Projections.Throttle(ctx, name, throttle)
-		}
-	}
-	_, err = s.Projections.Rebuild(ctx, name, throttle)
-	return err
+	return s.steered(ctx, in.Name, s.Projections.Regenerate(ctx, in.Name, ask))
 }
 
 func (s *server) retryProjection(ctx context.Context, in *retryProjection) (*item[projection.Retried], error) {

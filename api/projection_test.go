@@ -60,7 +60,7 @@ func TestProjectionsAreSteered(t *testing.T) {
 	}, patience, poll)
 
 	h.post(at("rebuild"), object{"back": true}).problem(http.StatusConflict, "invalid_state")
-	h.post(at("rebuild"), object{"back": true, "drop": true}).problem(http.StatusUnprocessableEntity, "invalid_input")
+	h.post(at("rebuild"), object{"back": true, "drop": true}).problem(http.StatusConflict, "invalid_state")
 	h.post(at("rebuild"), nil).as(http.StatusAccepted)
 	generation := func() any { return h.projection("catalogue", string(h.tenant))["generation"] }
 	require.Eventually(t, func() bool { return generation() == 2.0 }, patience, poll)

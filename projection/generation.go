@@ -163,6 +163,43 @@ func (r *Runner) Drop(ctx context.Context, name string) (generation int, err err
 	return b.Generation, err
 }
 
+// RebuildRequest says what is wanted of the generations of a projection: a rebuild, or one of the others.
+type RebuildRequest struct {
+	Throttle *int // events a second at most, 0 for no limit; nil changes nothing of a rebuild that is under way
+	Back     bool // Back
+	Drop     bool // Drop
+}
+
+// Regenerate does what is asked for. With a throttle, while a rebuild is under way, it changes the pace.
+func (r *Runner) Regenerate(ctx context.Context, name string, ask RebuildRequest) error {
+	if ask.Back && ask.Drop || (ask.Back || ask.Drop) && ask.Throttle != nil {
+		return refused("throttle, back and drop are three things: ask for one of them")
+	}
+	if _, err := r.track(name); err != nil {
+		return err
+	}
+	builds, err := r.builds(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, filling := in(builds, Filling)
+	perSecond := 0
+	if ask.Throttle != nil {
+		perSecond = *ask.Throttle
+	}
+	switch {
+	case ask.Back:
+		_, err = r.Back(ctx, name)
+	case ask.Drop:
+		_, err = r.Drop(ctx, name)
+	case filling && ask.Throttle != nil:
+		err = r.Throttle(ctx, name, perSecond)
+	default:
+		_, err = r.Rebuild(ctx, name, perSecond)
+	}
+	return err
+}
+
 // markDropping gives a generation up unless it is live by now.
 func markDropping(ctx context.Context, tx pgx.Tx, name string, generation int) error {
 	const query = `

@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"phantom/eventstore"
+	"phantom/internal/pgtest"
 	"phantom/projection"
 )
 
@@ -182,4 +184,64 @@ func (s *stage) passingRun(r *projection.Runner, meanwhile func()) {
 	require.Eventually(s.t, func() bool { return s.epoch() > before }, limit, time.Millisecond)
 	cancel()
 	running.Wait()
+}
+
+// gated waits in one generation until it may go on.
+type gated struct {
+	tally
+
+	generation int
+	gate       chan struct{}
+}
+
+func (p *gated) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	if generation == p.generation {
+		select {
+		case <-p.gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return p.tally.Apply(ctx, tx, generation, events)
+}
+
+// While a generation is put in the place of the live one, the live one stands still, so nobody sees it ahead of what
+// follows.
+func TestTheLiveGenerationStandsStillForAFlip(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &gated{generation: 1, gate: make(chan struct{}, 1)}
+	p.gate <- struct{}{}
+	r := s.runner(p)
+	s.start(r)
+	s.waitFor(r, "a", s.append("a", "x"))
+	_, err := r.Rebuild(t.Context(), "tally", 0)
+	require.NoError(t, err)
+	s.until(r, "it goes live", func(st projection.Status) bool { return st.Generation == 2 })
+	s.waitFor(r, "a", s.append("a", "seen by generation 2 alone"))
+	flipped := make(chan error, 1)
+	go func() {
+		_, err := r.Back(t.Context(), "tally")
+		flipped <- err
+	}()
+	admin := pgtest.Pool(t, s.db.AdminURL)
+	locks := func(condition string) bool {
+		var there bool
+		err := admin.QueryRow(t.Context(), `select exists (select from pg_locks where locktype = 'advisory' and `+condition+`
+			and database = (select oid from pg_database where datname = current_database()))`).Scan(&there)
+		return err == nil && there
+	}
+	s.eventually(func() bool { return locks(`mode = 'ExclusiveLock' and granted`) }, "the flip holds the live generation")
+	head := s.append("a", "while it stands still")
+	s.eventually(func() bool { return locks(`mode = 'ShareLock' and not granted`) }, "its loop waits")
+	require.Equal(t, 2, s.counted("a", 2))
+	close(p.gate)
+	if err := <-flipped; err != nil { // the machine was slow: nothing has changed
+		require.ErrorIs(t, err, projection.ErrRefused)
+		require.Equal(t, 2, s.status(r).Generation)
+	} else {
+		require.Equal(t, 1, s.status(r).Generation)
+	}
+	s.waitFor(r, "a", head)
+	s.eventually(func() bool { return s.counted("a", 1) == 3 && s.counted("a", 2) == 3 }, "both have seen it")
 }

@@ -58,7 +58,7 @@ func newLagCollector(pool *pgxpool.Pool) *lagCollector {
 		pool:   pool,
 		parked: prometheus.NewDesc("phantom_projection_parked_events", "Events that wait for a retry, of all tenants.", of, nil),
 		oldest: prometheus.NewDesc("phantom_projection_parked_oldest_seconds", "How long the oldest of them waits; 0 when there is none.", of, nil),
-		up:   prometheus.NewDesc("phantom_lag_up", "1 when the database told how far the followers are behind.", nil, nil),
+		up:     prometheus.NewDesc("phantom_lag_up", "1 when the database told how far the followers are behind.", nil, nil),
 		kinds: map[follow.Kind]lagGauges{
 			follow.KindProjection: gauges(follow.KindProjection), follow.KindSubscription: gauges(follow.KindSubscription),
 		},

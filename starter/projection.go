@@ -119,25 +119,38 @@ func (p *program) showProjection(m readModel) {
 		stopped = "event " + strconv.FormatInt(*m.StoppedAt, 10)
 	}
 	p.fields([]field{
-		{"Projection", m.Name}, {"State", m.State}, {"Log", m.Log},
-		{"Paused", p.when(m.PausedAt, "")}, {"Why", m.PauseReason},
-		{"Position", fmt.Sprintf("%d of %d", m.Position, m.Head)}, {"Parked", strconv.FormatInt(m.Parked, 10)},
-		{"Stopped at", stopped}, {"Error", m.LastError}, {"Last progress", p.when(m.LastAt, "")},
+		{"Projection", m.Name},
+		{"State", m.State},
+		{"Log", m.Log},
+		{"Paused", p.when(m.PausedAt, "")},
+		{"Why", m.PauseReason},
+		{"Position", fmt.Sprintf("%d of %d", m.Position, m.Head)},
+		{"Parked", strconv.FormatInt(m.Parked, 10)},
+		{"Stopped at", stopped},
+		{"Error", m.LastError},
+		{"Last progress", p.when(m.LastAt, "")},
 	})
+	p.note("")
+	p.table([]string{"GENERATION", "STATE", "APPLIED", "RATE", "LEFT", "THROTTLE", "MADE"}, p.generationRows(m))
+	for _, g := range m.Generations {
+		if g.Hidden > 0 {
+			p.note("generation %d parks %d events that are shown now, and does not go live: `phantom projection retry %s`, or rebuild --drop",
+				g.Generation, g.Hidden, m.Name)
+		}
+	}
+	if m.Parked > 0 {
+		p.note("`phantom projection parked %s` lists what is parked, and why", m.Name)
+	}
+}
+
+func (p *program) generationRows(m readModel) [][]string {
 	rows := make([][]string, len(m.Generations))
 	for i, g := range m.Generations {
 		rows[i] = []string{
 			strconv.Itoa(g.Generation), g.State, percent(g.Percentage), g.rateText(), g.leftText(), g.throttleText(), p.ago(g.MadeAt),
 		}
-		if g.Hidden > 0 {
-			defer p.note("generation %d parks %d events that are shown now, and does not go live: `phantom projection retry %s`, or rebuild --drop", g.Generation, g.Hidden, m.Name)
-		}
 	}
-	p.note("")
-	p.table([]string{"GENERATION", "STATE", "APPLIED", "RATE", "LEFT", "THROTTLE", "MADE"}, rows)
-	if m.Parked > 0 {
-		p.note("`phantom projection parked %s` lists what is parked, and why", m.Name)
-	}
+	return rows
 }
 
 func (g generation) rateText() string {

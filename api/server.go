@@ -19,6 +19,7 @@ import (
 	"phantom/access"
 	"phantom/artifact"
 	"phantom/domain"
+	"phantom/projection"
 	"phantom/readmodel"
 	"phantom/registry"
 	"phantom/rollout"
@@ -29,8 +30,10 @@ type Params struct {
 	Registry *registry.Registry
 	Reader   *readmodel.Reader
 	// WaitFor waits until a projection has seen a position of the tenant's log.
-	WaitFor  func(ctx context.Context, projection, tenant string, position int64) error
-	Temporal client.Client
+	WaitFor func(ctx context.Context, projection, tenant string, position int64) error
+	// Projections are steered where they run, through PostgreSQL; this runner need not run.
+	Projections *projection.Runner
+	Temporal    client.Client
 	// Queue is the task queue of the sagas.
 	Queue string
 	// Keys are what the operations on keys work with.
@@ -93,6 +96,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.feedback(api)
 	nullable(api.OpenAPI().Components.Schemas)
 	s.keys(api)
+	s.projections(api)
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own; ours is Problem
 		delete(api.OpenAPI().Components.Schemas.Map(), name)
 	}

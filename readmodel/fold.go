@@ -31,6 +31,15 @@ const (
 	InferenceActivityName = "inference-activity"
 )
 
+// byModel parks together what is of one model: rows of a training or a rollout are made of events of the model's stream and
+// of its own, and what one stream does is seen by the others.
+type byModel struct{}
+
+// Group is the model of the event's stream.
+func (byModel) Group(e eventstore.Event) string {
+	return string(domain.StreamID{Type: domain.AggregateType(e.AggregateType), ID: e.AggregateID}.Model())
+}
+
 // recorded is an event, and whose it is.
 type recorded struct {
 	domain.Recorded

@@ -68,9 +68,11 @@ func New(params Params) http.Handler {
 func register(mux *http.ServeMux, params Params) huma.API {
 	s := &server{Params: params, log: params.Log}
 	api := humago.New(mux, configuration(params.Version))
-	api.UseMiddleware(wantJSON)
+	api.UseMiddleware(wantJSON, wantPresent)
 	s.models(api)
+	s.search(api)
 	s.versions(api)
+	s.lineage(api)
 	s.trainings(api)
 	s.deployments(api)
 	s.rollouts(api)

@@ -14,13 +14,13 @@ type versionList struct {
 	ModelPath
 	Paging
 	Freshness
-	Moment
+	ModelMoment
 }
 
 type versionGet struct {
 	ModelPath
 	Freshness
-	Moment
+	ModelMoment
 
 	Version string `path:"version" pattern:"^[1-9][0-9]{0,8}$" patternDescription:"a version's number: 1, 2, …"`
 }
@@ -34,7 +34,7 @@ func (s *server) listVersions(ctx context.Context, in *versionList) (*list[readm
 	if err := s.fresh(ctx, in.Freshness, readmodel.VersionsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.VersionsName)
+	asOf, err := s.modelPosition(ctx, in.id(), in.ModelMoment, readmodel.VersionsName)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *server) getVersion(ctx context.Context, in *versionGet) (*item[readmode
 	if err := s.fresh(ctx, in.Freshness, readmodel.VersionsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.VersionsName)
+	asOf, err := s.modelPosition(ctx, in.id(), in.ModelMoment, readmodel.VersionsName)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,10 @@
 //
 //	GetModel(ctx, tenant, id, asOf) (Model, error)
 //	ListModels(ctx, tenant, ModelFilter, Paging) (Page[Model], error)
+//	SearchModels(ctx, tenant, text, Paging) (Hits, error)
 //	GetVersion(ctx, tenant, id, version, asOf) (Version, error)
 //	ListVersions(ctx, tenant, id, asOf, Paging) (Page[Version], error)
+//	GetLineage(ctx, tenant, id, version, asOf) (Lineage, error)
 //	GetTraining(ctx, tenant, job, asOf) (Training, error)
 //	ListTrainings(ctx, tenant, TrainingFilter, Paging) (Page[Training], error)
 //	TrainingCurves(ctx, tenant, job, maxPoints) ([]Curve, error)

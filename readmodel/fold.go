@@ -16,7 +16,7 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, InferenceActivity{},
+		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, InferenceActivity{}, Search{},
 	}
 }
 
@@ -28,6 +28,7 @@ const (
 	DeploymentsName       = "deployments"
 	RolloutsName          = "rollouts"
 	InferenceActivityName = "inference-activity"
+	SearchName            = "search"
 )
 
 // recorded is an event, and whose it is.

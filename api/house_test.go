@@ -67,6 +67,7 @@ func newHouse(t *testing.T, changes ...change) *house {
 	require.NoError(t, err)
 	h.params = api.Params{
 		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: noTemporal(t),
+		Feed: eventstore.NewReader(store, tail), Tail: tail,
 		Queue: "test-" + uuid.NewString(), Targets: []domain.Target{"prod", "local"}, Version: "test", Log: zap.NewNop(),
 	}
 	for _, alter := range changes {

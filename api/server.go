@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"phantom/domain"
+	"phantom/eventstore"
 	"phantom/readmodel"
 	"phantom/registry"
 	"phantom/rollout"
@@ -28,6 +29,9 @@ type Params struct {
 	Reader   *readmodel.Reader
 	// WaitFor waits until a projection has seen a position of the tenant's log.
 	WaitFor  func(ctx context.Context, projection, tenant string, position int64) error
+	// Feed and Tail are those that the followers of this process share, of the lifecycle log.
+	Feed     *eventstore.Reader
+	Tail     *eventstore.Tail
 	Temporal client.Client
 	// Queue is the task queue of the sagas.
 	Queue string

@@ -44,6 +44,8 @@ func newHouse(t *testing.T) *house {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	tail := eventstore.NewTail(store, eventstore.Lifecycle)
+	running.Go(func() { _ = tail.Run(ctx) })
 	running.Go(func() { _ = h.runner.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
@@ -54,6 +56,7 @@ func newHouse(t *testing.T) *house {
 	t.Cleanup(away.Close)
 	h.url = serve(t, api.New(api.Params{
 		Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: away,
+		Feed: eventstore.NewReader(store, tail), Tail: tail,
 		Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
 	}))
 	return h

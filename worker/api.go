@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"phantom/api"
+	"phantom/eventstore"
 	"phantom/internal/config"
 	"phantom/workflows"
 )
@@ -15,6 +16,7 @@ func serveAPI(ctx context.Context, p *parts) error {
 	}
 	handler := api.New(api.Params{
 		Registry: p.registry, Reader: p.reader, WaitFor: p.runner.WaitFor, Temporal: p.temporal,
+		Feed: p.following(p.store), Tail: p.tails[eventstore.Lifecycle],
 		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(), Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
 	})
 	p.ready.is(config.RoleAPI)

@@ -28,7 +28,7 @@ type Params struct {
 	Registry *registry.Registry
 	Reader   *readmodel.Reader
 	// WaitFor waits until a projection has seen a position of the tenant's log.
-	WaitFor  func(ctx context.Context, projection, tenant string, position int64) error
+	WaitFor func(ctx context.Context, projection, tenant string, position int64) error
 	// Feed and Tail are those that the followers of this process share, of the lifecycle log.
 	Feed     *eventstore.Reader
 	Tail     *eventstore.Tail

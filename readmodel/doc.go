@@ -27,6 +27,8 @@
 //	GetRollout(ctx, tenant, rollout, asOf) (Rollout, error)
 //	ListRollouts(ctx, tenant, RolloutFilter, Paging) (Page[Rollout], error)
 //	ApprovalsWaiting(ctx, tenant, Paging) (Page[WaitingApproval], error)
+//	GetSaga(ctx, tenant, id) (Saga, error)
+//	ListSagas(ctx, tenant, SagaFilter, Paging) (Page[Saga], error)
 //	ListEvents(ctx, tenant, EventFilter, limit) (EventPage, error)
 //
 // What is not there is a *domain.NotFound; a bad limit or cursor is a *domain.InvalidInput.

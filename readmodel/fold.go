@@ -16,7 +16,7 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, InferenceActivity{}, Search{},
+		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, InferenceActivity{}, Search{}, Sagas{},
 	}
 }
 
@@ -29,6 +29,7 @@ const (
 	RolloutsName          = "rollouts"
 	InferenceActivityName = "inference-activity"
 	SearchName            = "search"
+	SagasName             = "sagas"
 )
 
 // recorded is an event, and whose it is.

@@ -97,9 +97,10 @@ grant execute on function phantom.search_queries(text, integer, text[]) to phant
 -- search_models finds models of the transaction's tenant that have every word, the best first: by rank, then by id. The
 -- tenant stands in the lexemes and in the statement; under row-level security no operator of an index on words is used.
 --
--- At most p_most models are ranked, those with all words in the name before others; matches is how many.
+-- At most p_ranked models are ranked, those with all words in the name before others. matches is how many there are, counted
+-- up to p_counted: counting needs no words of a row, and costs a tenth.
 create function phantom.search_models(
-  p_generation integer, p_words text[], p_text text, p_most integer, p_after_rank real, p_after_id text, p_limit integer
+  p_generation integer, p_words text[], p_text text, p_ranked integer, p_counted integer, p_after_rank real, p_after_id text, p_limit integer
 ) returns table (model_id text, rank real, matches bigint)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -126,19 +127,22 @@ begin
   with named as materialized (
     select s.model_id, s.name, s.words from phantom.model_search s
      where s.words @@ v_named and s.tenant_id = v_tenant and s.generation = p_generation
-     limit p_most),
-  found as (
+     limit p_ranked),
+  found as materialized (
     select * from named
     union all
     (select s.model_id, s.name, s.words from phantom.model_search s
       where s.words @@ v_every and not s.words @@ v_named and s.tenant_id = v_tenant and s.generation = p_generation
-      limit p_most - (select count(*) from named))),
+      limit p_ranked - (select count(*) from named))),
   ranked as (
     select f.model_id,
-           (ts_rank('{0.02, 0.08, 0.3, 1}', f.words, v_either) + similarity(f.name, p_text) * 0.001)::real as rank,
-           count(*) over () as matches
-      from found f)
-  select r.model_id, r.rank, r.matches from ranked r
+           (ts_rank('{0.02, 0.08, 0.3, 1}', f.words, v_either) + similarity(f.name, p_text) * 0.001)::real as rank
+      from found f),
+  counted as materialized (
+    select case when (select count(*) from found) < p_ranked then (select count(*) from found)
+      else (select count(*) from (select from phantom.model_search s
+        where s.words @@ v_every and s.tenant_id = v_tenant and s.generation = p_generation limit p_counted) c) end as matches)
+  select r.model_id, r.rank, (select c.matches from counted c) from ranked r
    where p_after_id is null or r.rank < p_after_rank or r.rank = p_after_rank and r.model_id > p_after_id
    order by r.rank desc, r.model_id limit p_limit;
 end

@@ -33,7 +33,8 @@ const (
 	maxQuery  = 1_000  // characters of a question
 	maxWords  = 16     // words of a question; more are left out
 	maxWord   = 64     // characters of a word; more are left out
-	maxRanked = 10_000 // models that are ranked and counted
+	maxRanked = 1_000  // models that are ranked: more have no page
+	maxTotal  = 10_000 // models that are counted
 )
 
 // words are the runs of letters and digits of a text, in lower case and without accents. They hold

@@ -22,7 +22,8 @@ type hitRow struct {
 // SearchModels finds the models that have every word of the text in name, id, tags, description, model
 // type or algorithm, the best first: a word in the name counts more than one in a tag, and so on. A word
 // stands for whatever begins with it and, when nothing does, for what is spelled like it. Deleted models
-// are not found. Of more than 10,000 hits some of the lesser ones are left out. A *domain.InvalidInput
+// are not found. The pages end after 1,000 hits: of more, those with the words in the name come before
+// others, and some lesser ones are left out. A *domain.InvalidInput
 // when the text has no words.
 func (r *Reader) SearchModels(ctx context.Context, tenant domain.Tenant, text string, p Paging) (Hits, error) {
 	found := wordsAsked(text)
@@ -48,8 +49,8 @@ func (r *Reader) SearchModels(ctx context.Context, tenant domain.Tenant, text st
 		hits.NextCursor = l.cursor(strconv.FormatFloat(float64(last.Rank), 'g', -1, 32) + "/" + last.Found)
 	}
 	for _, row := range rows {
-		if hits.Total.Value = row.Matches; row.Matches > maxRanked {
-			hits.Total = Total{Value: maxRanked, Relation: "gte"}
+		if hits.Total.Value = row.Matches; row.Matches > maxTotal {
+			hits.Total = Total{Value: maxTotal, Relation: "gte"}
 		}
 		if row.Known { // else it was created a moment ago, and the catalogue is behind
 			hits.Items = append(hits.Items, Hit{Model: row.answer(), Score: float64(row.Rank)})
@@ -63,7 +64,7 @@ func askSearch(tenant domain.Tenant, found []string, after string, rows int) *qu
 	q := newQuery(tenant, SearchName, `
 select s.model_id as found, s.rank, s.matches, m.model_id is not null as known, m.*
 from phantom.search_models(`+liveSQL(SearchName))
-	q.add(`, ?::text[], ?::text, ?::integer`, found, strings.Join(found, " "), maxRanked+1)
+	q.add(`, ?::text[], ?::text, ?::integer, ?::integer`, found, strings.Join(found, " "), maxRanked, maxTotal+1)
 	if begun {
 		q.add(`, ?::text::real, ?::text`, rank, id)
 	} else {

@@ -36,6 +36,7 @@ const (
 	CodeTooLarge            Code = "too_large"
 	CodeTooManyRequests     Code = "too_many_requests"
 	CodeUnavailable         Code = "unavailable"
+	CodeAsOfNotSupported    Code = "as_of_not_supported"
 	CodeInternal            Code = "internal"
 )
 

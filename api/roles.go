@@ -30,6 +30,8 @@ func operationRoles() map[string]access.Role {
 		"list-model-events":    access.Viewer,
 		"list-events":          access.Viewer,
 		"list-sagas":           access.Viewer,
+		"search-models":        access.Viewer,
+		"get-lineage":          access.Viewer,
 		"get-saga":             access.Viewer,
 		"list-projections":     access.Viewer,
 		"get-projection":       access.Viewer,

@@ -19,6 +19,7 @@ import (
 	"phantom/access"
 	"phantom/artifact"
 	"phantom/domain"
+	"phantom/eventstore"
 	"phantom/projection"
 	"phantom/readmodel"
 	"phantom/registry"
@@ -33,7 +34,10 @@ type Params struct {
 	WaitFor func(ctx context.Context, projection, tenant string, position int64) error
 	// Projections are steered where they run, through PostgreSQL; this runner need not run.
 	Projections *projection.Runner
-	Temporal    client.Client
+	// Feed and Tail are those that the followers of this process share, of the lifecycle log.
+	Feed     *eventstore.Reader
+	Tail     *eventstore.Tail
+	Temporal client.Client
 	// Queue is the task queue of the sagas.
 	Queue string
 	// Keys are what the operations on keys work with.
@@ -82,10 +86,12 @@ func New(params Params) http.Handler {
 func register(mux *http.ServeMux, params Params) huma.API {
 	s := &server{Params: params, log: params.Log, roles: operationRoles()}
 	api := humago.New(mux, configuration(params.Version))
-	api.UseMiddleware(s.authorise, wantJSON)
+	api.UseMiddleware(s.authorise, wantJSON, wantPresent)
 	s.models(api)
+	s.search(api)
 	s.retirement(api)
 	s.versions(api)
+	s.lineage(api)
 	s.aliases(api)
 	s.artifactStore(api)
 	s.trainings(api)

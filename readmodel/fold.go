@@ -16,7 +16,7 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{},
+		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{}, Search{}, Sagas{},
 	}
 }
 
@@ -29,6 +29,8 @@ const (
 	RolloutsName          = "rollouts"
 	AliasesName           = "aliases"
 	InferenceActivityName = "inference-activity"
+	SearchName            = "search"
+	SagasName             = "sagas"
 )
 
 // byModel parks together what is of one model: rows of a training or a rollout are made of events of the model's stream and

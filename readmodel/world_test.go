@@ -55,7 +55,7 @@ func (h *house) catchUp(generation, batch int) {
 func tables() []string {
 	return []string{
 		"model", "model_tag", "version", "training", "training_progress", "deployment", "rollout",
-		"rollout_traffic", "rollout_verdict", "alias", "model_activity",
+		"rollout_traffic", "rollout_verdict", "alias", "model_activity", "model_search", "search_word", "saga",
 	}
 }
 

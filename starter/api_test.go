@@ -48,6 +48,8 @@ func newHouse(t *testing.T, change ...func(*api.Params)) *house {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	tail := eventstore.NewTail(store, eventstore.Lifecycle)
+	running.Go(func() { _ = tail.Run(ctx) })
 	running.Go(func() { _ = h.runner.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
@@ -60,7 +62,7 @@ func newHouse(t *testing.T, change ...func(*api.Params)) *house {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, artifacts.Close()) })
 	params := api.Params{
-		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Projections: h.runner, Temporal: away,
+		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), Feed: eventstore.NewReader(store, tail), Tail: tail, WaitFor: h.runner.WaitFor, Projections: h.runner, Temporal: away,
 		Artifacts: artifacts, MaxArtifact: 1 << 20, Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
 	}
 	h.pool = pool

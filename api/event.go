@@ -23,7 +23,7 @@ type EventFilter struct {
 	To    time.Time `query:"to" doc:"Occurred before (RFC 3339)"`
 
 	Accept      string `header:"Accept" doc:"text/event-stream follows the log"`
-	LastEventID int64  `header:"Last-Event-ID" minimum:"0" doc:"The position that a broken stream had reached; comes before after"`
+	LastEventID int64  `header:"Last-Event-ID" minimum:"0" doc:"The position that a broken stream had reached; comes before after"` //nolint:tagliatelle // the name of the HTML standard
 }
 
 type modelEvents struct {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -169,11 +170,9 @@ func (s *server) steered(ctx context.Context, name string, err error) (*item[Pro
 }
 
 func (s *server) listParked(ctx context.Context, in *parkedList) (*list[projection.ParkedStream], error) {
-	after, err := int64(0), error(nil)
-	if in.Cursor != "" {
-		if after, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil {
-			return nil, param("cursor", "is not a next_cursor of this list; start again without it")
-		}
+	after, err := strconv.ParseInt(cmp.Or(in.Cursor, "0"), 10, 64)
+	if err != nil {
+		return nil, param("cursor", "is not a next_cursor of this list; start again without it")
 	}
 	streams, err := s.Projections.Parked(ctx, in.Name, string(callerOf(ctx).Tenant), after, in.Limit+1)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestProjectionsAreSteered(t *testing.T) {
 	require.Eventually(t, func() bool { return generation() == 2.0 }, patience, poll)
 	require.Equal(t, "new", h.get("/api/v1/models/digits").as(http.StatusOK)["description"])
 	h.post(at("rebuild"), object{"back": true}).as(http.StatusAccepted)
-	require.Equal(t, 1.0, generation())
+	require.EqualValues(t, 1, generation())
 	h.post(at("rebuild"), object{"drop": true}).as(http.StatusAccepted)
 
 	again := h.post(at("retry"), nil).as(http.StatusOK)

@@ -98,10 +98,10 @@ func (b *rebuilding) event(e domain.Event) eventstore.NewEvent {
 func (b *rebuilding) read(ctx context.Context, tenant domain.Tenant) error {
 	for ctx.Err() == nil {
 		page, err := b.reader.ListModels(ctx, tenant, readmodel.ModelFilter{Tags: map[string]string{"team": "x"}}, readmodel.Paging{Limit: 100})
+		if ctx.Err() != nil {
+			break
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
 		}
 		if len(page.Items) != min(b.models, 100) || page.HasMore != (b.models > 100) {
@@ -119,24 +119,25 @@ func (b *rebuilding) read(ctx context.Context, tenant domain.Tenant) error {
 
 // write goes on with one model, and reads each write.
 func (b *rebuilding) write(ctx context.Context, tenant domain.Tenant) error {
+	whole := context.WithoutCancel(ctx) // what is written is read
 	for revision := int64(eventsOfAModel + 1); ctx.Err() == nil; revision++ {
 		value := fmt.Sprint("w", revision)
-		done, err := b.store.Append(b.t.Context(), string(tenant), eventstore.Lifecycle, []eventstore.Append{{
+		done, err := b.store.Append(whole, string(tenant), eventstore.Lifecycle, []eventstore.Append{{
 			Stream: eventstore.Stream{Type: "MLModel", ID: modelNumber(1)},
 			Events: []eventstore.NewEvent{b.event(domain.ModelMetadataUpdated{Tags: map[string]*string{"step": &value}})},
 		}}, nil)
 		if err != nil {
 			return err
 		}
-		if err := b.seen(tenant, done[0].Position, revision); err != nil {
+		if err := b.seen(whole, tenant, done[0].Position, revision); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *rebuilding) seen(tenant domain.Tenant, position, revision int64) error {
-	ctx, cancel := context.WithTimeout(b.t.Context(), 2*time.Minute)
+func (b *rebuilding) seen(ctx context.Context, tenant domain.Tenant, position, revision int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := b.runner.WaitFor(ctx, readmodel.CatalogueName, string(tenant), position); err != nil {
 		return err

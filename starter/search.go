@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,7 +62,7 @@ func (p *program) showFound(found searchFound) {
 		rows[i] = []string{m.ModelID, m.Name, m.Status, opt(m.CurrentVersion), m.ModelType, m.Algorithm, tagsText(m.Tags)}
 	}
 	p.table([]string{"MODEL", "NAME", "STATUS", "VERSION", "TYPE", "ALGORITHM", "TAGS"}, rows)
-	total := fmt.Sprintf("%d", found.Total.Value)
+	total := strconv.FormatInt(found.Total.Value, 10)
 	if found.Total.Relation == "gte" {
 		total += " or more"
 	}

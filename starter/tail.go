@@ -51,8 +51,8 @@ func (f *following) run(ctx context.Context, p *program) error {
 	for began := false; ; {
 		connected, err := f.copy(ctx, p)
 		switch {
-		case ctx.Err() != nil:
-			return nil // Ctrl-C is how a tail ends
+		case ctx.Err() != nil: // Ctrl-C is how a tail ends
+			return nil //nolint:nilerr // and whatever broke off by it
 		case err != nil && (!errors.Is(err, client.ErrUnreachable) || !began && !connected):
 			return err
 		case connected:

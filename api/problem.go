@@ -25,6 +25,7 @@ type Code string
 const (
 	CodeMalformed           Code = "malformed"
 	CodeInvalidInput        Code = "invalid_input"
+	CodeAsOfNotSupported    Code = "as_of_not_supported"
 	CodeUnauthenticated     Code = "unauthenticated"
 	CodeForbidden           Code = "forbidden"
 	CodeNotFound            Code = "not_found"

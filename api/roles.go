@@ -31,6 +31,7 @@ func operationRoles() map[string]access.Role {
 		"list-events":          access.Viewer,
 		"list-sagas":           access.Viewer,
 		"get-saga":             access.Viewer,
+		"get-analytics":        access.Viewer,
 		"get-alias":            access.Viewer,
 		"list-aliases":         access.Viewer,
 		"get-artifact":         access.Viewer,

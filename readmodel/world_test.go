@@ -56,6 +56,7 @@ func tables() []string {
 	return []string{
 		"model", "model_tag", "version", "training", "training_progress", "deployment", "rollout",
 		"rollout_traffic", "rollout_verdict", "alias", "model_activity",
+		"inference_bucket", "inference_label",
 	}
 }
 

@@ -24,7 +24,6 @@ type analyticsGet struct {
 	From        string `query:"from" doc:"A time (RFC 3339), rounded down to a minute. Default: 24 h before to"`
 	To          string `query:"to" doc:"A time (RFC 3339), rounded up to a minute. Default: now"`
 	Bucket      string `query:"bucket" doc:"Whole minutes, like 15m or 1h; at most 1000 buckets. Default: 1h"`
-	AsOf        string `query:"as_of" hidden:"true"`
 }
 
 func (s *server) analytics(api huma.API) {
@@ -33,10 +32,6 @@ func (s *server) analytics(api huma.API) {
 }
 
 func (s *server) getAnalytics(ctx context.Context, in *analyticsGet) (*item[readmodel.Analytics], error) {
-	if in.AsOf != "" {
-		return nil, problem(http.StatusBadRequest, CodeAsOfNotSupported,
-			"as_of: analytics are of a time range; ask with from and to", ProblemField{Pointer: "as_of", Detail: "use from and to"})
-	}
 	filter, err := in.filter(time.Now())
 	if err != nil {
 		return nil, err

@@ -103,7 +103,7 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	require.Eventually(t, func() bool { return len(h.get("/api/v1/sagas").items()) == 1 }, patience, poll)
 	for _, route := range routes(t) {
 		method, path, _ := strings.Cut(route, " ")
-		if method != http.MethodGet {
+		if method != http.MethodGet || strings.HasPrefix(path, "/api/v1/projections") { // everybody's, with one's own positions: see TestProjectionsShowATenantItsOwn
 			continue
 		}
 		own := h.get(fill.Replace(path))

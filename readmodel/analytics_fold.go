@@ -10,6 +10,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // InferenceAnalytics is the projection that counts, by minute, what each version answered at each target.
@@ -17,7 +18,7 @@ import (
 // A label counts in the minute of its inference, and the first of each row only. It is judged by the
 // prediction in clear: where that is sealed, erased or not captured, it counts nowhere. The prediction is
 // read from the log, where it stands before the label; a label that came first waits in inference_label.
-type InferenceAnalytics struct{}
+type InferenceAnalytics struct{ byModel }
 
 // Name is that of its checkpoints.
 func (InferenceAnalytics) Name() string { return InferenceAnalyticsName }
@@ -28,6 +29,13 @@ func (InferenceAnalytics) Log() eventstore.Log { return eventstore.Inference }
 // Types are all events of the inference log.
 func (InferenceAnalytics) Types() []string {
 	return types(domain.InferenceMade{}, domain.FeedbackRecorded{})
+}
+
+// Tables are all that it writes.
+func (InferenceAnalytics) Tables() []projection.Table {
+	return []projection.Table{
+		{Name: "inference_bucket", Kind: projection.Counted}, {Name: "inference_label", Kind: projection.Counted},
+	}
 }
 
 // Apply folds a batch into the buckets that it touches: they are read once and written once.
@@ -134,7 +142,10 @@ join unnest($3::text[], $4::integer[]) as a (inference_id, row_number)
 where l.tenant_id = $1 and l.generation = $2`
 
 const judgedInferencesSQL = `
-select e.* from inference.events e where e.tenant_id = $1 and e.event_id = any($2)`
+select e.position, e.aggregate_type, e.aggregate_id, e.aggregate_version, e.event_type, e.event_version, e.event_data,
+	e.metadata, e.occurred_at, e.recorded_at
+from inference.events e
+where e.tenant_id = $1 and e.event_id = any($2)`
 
 // load reads the labels of the batch's answers, and the answers of its labels.
 func (f *analyticsFold) load(ctx context.Context, tx pgx.Tx, facts []recorded) error {

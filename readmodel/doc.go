@@ -16,8 +16,10 @@
 //
 //	GetModel(ctx, tenant, id, asOf) (Model, error)
 //	ListModels(ctx, tenant, ModelFilter, Paging) (Page[Model], error)
+//	SearchModels(ctx, tenant, text, Paging) (Hits, error)
 //	GetVersion(ctx, tenant, id, version, asOf) (Version, error)
 //	ListVersions(ctx, tenant, id, asOf, Paging) (Page[Version], error)
+//	GetLineage(ctx, tenant, id, version, asOf) (Lineage, error)
 //	GetTraining(ctx, tenant, job, asOf) (Training, error)
 //	ListTrainings(ctx, tenant, TrainingFilter, Paging) (Page[Training], error)
 //	TrainingCurves(ctx, tenant, job, maxPoints) ([]Curve, error)
@@ -29,6 +31,8 @@
 //	GetAnalytics(ctx, tenant, id, AnalyticsFilter) (Analytics, error)
 //	HasArtifact(ctx, tenant, digest) (bool, error)
 //	ApprovalsWaiting(ctx, tenant, Paging) (Page[WaitingApproval], error)
+//	GetSaga(ctx, tenant, id) (Saga, error)
+//	ListSagas(ctx, tenant, SagaFilter, Paging) (Page[Saga], error)
 //	ListEvents(ctx, tenant, EventFilter, limit) (EventPage, error)
 //
 // What is not there is a *domain.NotFound; a bad limit or cursor is a *domain.InvalidInput.

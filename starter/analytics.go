@@ -154,14 +154,14 @@ func (p *program) analyticsFields(a analytics) []field {
 	}
 	errors := strconv.FormatInt(t.Errors, 10)
 	if t.ErrorRate != nil {
-		errors += " (" + percent(t.ErrorRate) + ")"
+		errors += " (" + percentOf(t.ErrorRate) + ")"
 	}
 	fields = append(fields, field{"Errors", errors}, field{"Confidence", optNumber(t.MeanConfidence)})
 	if l := t.LatencyMS; l != nil {
 		fields = append(fields, field{"Latency", fmt.Sprintf("p50 %s ms, p90 %s ms, p99 %s ms", number(l.P50), number(l.P90), number(l.P99))})
 	}
 	if t.Accuracy != nil {
-		fields = append(fields, field{"Accuracy", fmt.Sprintf("%s of %s labelled", percent(t.Accuracy), humanize.Comma(t.Labelled))})
+		fields = append(fields, field{"Accuracy", fmt.Sprintf("%s of %s labelled", percentOf(t.Accuracy), humanize.Comma(t.Labelled))})
 	}
 	return append(fields, field{"Trainings", training})
 }
@@ -200,8 +200,8 @@ func (p *program) bucketTable(buckets []bucket) {
 			p50, p99 = number(b.LatencyMS.P50), number(b.LatencyMS.P99)
 		}
 		rows[i] = []string{
-			b.Start.UTC().Format("2006-01-02 15:04Z"), b.Target, b.Version, strconv.FormatInt(b.Inferences, 10), percent(b.ErrorRate),
-			optNumber(b.MeanConfidence), p50, p99, percent(b.Accuracy), strconv.FormatInt(b.Labelled, 10),
+			b.Start.UTC().Format("2006-01-02 15:04Z"), b.Target, b.Version, strconv.FormatInt(b.Inferences, 10), percentOf(b.ErrorRate),
+			optNumber(b.MeanConfidence), p50, p99, percentOf(b.Accuracy), strconv.FormatInt(b.Labelled, 10),
 		}
 		if p.drawn() {
 			const columns = 20
@@ -226,7 +226,7 @@ func (p *program) servingTable(deployments []serving) {
 	p.table([]string{"TARGET", "VERSION", "TRAFFIC", "FROM", "TO"}, rows)
 }
 
-func percent(share *float64) string {
+func percentOf(share *float64) string {
 	if share == nil {
 		return ""
 	}

@@ -33,6 +33,7 @@ func operationRoles() map[string]access.Role {
 		"search-models":        access.Viewer,
 		"get-lineage":          access.Viewer,
 		"get-saga":             access.Viewer,
+		"get-analytics":        access.Viewer,
 		"list-projections":     access.Viewer,
 		"get-projection":       access.Viewer,
 		"list-parked":          access.Viewer,

@@ -28,6 +28,7 @@
 //	ListRollouts(ctx, tenant, RolloutFilter, Paging) (Page[Rollout], error)
 //	GetAlias(ctx, tenant, id, alias, asOf) (Alias, error)
 //	ListAliases(ctx, tenant, id, asOf, Paging) (Page[Alias], error)
+//	GetAnalytics(ctx, tenant, id, AnalyticsFilter) (Analytics, error)
 //	HasArtifact(ctx, tenant, digest) (bool, error)
 //	ApprovalsWaiting(ctx, tenant, Paging) (Page[WaitingApproval], error)
 //	GetSaga(ctx, tenant, id) (Saga, error)

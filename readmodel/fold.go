@@ -17,20 +17,22 @@ import (
 func Projections() []projection.Projection {
 	return []projection.Projection{
 		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{}, Search{}, Sagas{},
+		InferenceAnalytics{},
 	}
 }
 
 // Names of the projections: what WaitFor waits for, and what the read models are live by.
 const (
-	CatalogueName         = "catalogue"
-	VersionsName          = "versions"
-	TrainingsName         = "trainings"
-	DeploymentsName       = "deployments"
-	RolloutsName          = "rollouts"
-	AliasesName           = "aliases"
-	InferenceActivityName = "inference-activity"
-	SearchName            = "search"
-	SagasName             = "sagas"
+	CatalogueName          = "catalogue"
+	VersionsName           = "versions"
+	TrainingsName          = "trainings"
+	DeploymentsName        = "deployments"
+	RolloutsName           = "rollouts"
+	AliasesName            = "aliases"
+	InferenceActivityName  = "inference-activity"
+	SearchName             = "search"
+	SagasName              = "sagas"
+	InferenceAnalyticsName = "inference-analytics"
 )
 
 // byModel parks together what is of one model: rows of a training or a rollout are made of events of the model's stream and

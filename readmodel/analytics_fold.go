@@ -1,0 +1,330 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"phantom/domain"
+	"phantom/eventstore"
+	"phantom/projection"
+)
+
+// InferenceAnalytics is the projection that counts, by minute, what each version answered at each target.
+//
+// A label counts in the minute of its inference, and the first of each row only. It is judged by the
+// prediction in clear: where that is sealed, erased or not captured, it counts nowhere. The prediction is
+// read from the log, where it stands before the label; a label that came first waits in inference_label.
+type InferenceAnalytics struct{ byModel }
+
+// Name is that of its checkpoints.
+func (InferenceAnalytics) Name() string { return InferenceAnalyticsName }
+
+// Log is the inference log.
+func (InferenceAnalytics) Log() eventstore.Log { return eventstore.Inference }
+
+// Types are all events of the inference log.
+func (InferenceAnalytics) Types() []string {
+	return types(domain.InferenceMade{}, domain.FeedbackRecorded{})
+}
+
+// Tables are all that it writes.
+func (InferenceAnalytics) Tables() []projection.Table {
+	return []projection.Table{
+		{Name: "inference_bucket", Kind: projection.Counted}, {Name: "inference_label", Kind: projection.Counted},
+	}
+}
+
+// Apply folds a batch into the buckets that it touches: they are read once and written once.
+func (InferenceAnalytics) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	facts, err := decode(events)
+	if err != nil {
+		return err
+	}
+	fold := &analyticsFold{
+		scope: scope{events[0].TenantID, generation}, buckets: map[bucketKey]*bucketDelta{},
+		labels: map[answerKey]*labelRow{}, made: map[answerKey]recorded{}, changed: map[answerKey]bool{},
+	}
+	if err := fold.load(ctx, tx, facts); err != nil {
+		return err
+	}
+	for _, fact := range facts {
+		if err := fold.apply(fact); err != nil {
+			return fmt.Errorf("event %d: %w", fact.Position, err)
+		}
+	}
+	return fold.write(ctx, tx)
+}
+
+type answerKey struct {
+	id  domain.InferenceID
+	row int
+}
+
+type bucketKey struct {
+	model   domain.ModelID
+	minute  int64 // Unix seconds
+	target  domain.Target
+	version domain.Version
+}
+
+// bucketRow is a row of phantom.inference_bucket.
+type bucketRow struct {
+	TenantID      string         `json:"tenant_id"`
+	Generation    int            `json:"generation"`
+	ModelID       domain.ModelID `json:"model_id"`
+	Minute        time.Time      `json:"minute"`
+	Target        domain.Target  `json:"target"`
+	Version       domain.Version `json:"version"`
+	Inferences    int64          `json:"inferences"`
+	Errors        int64          `json:"errors"`
+	Confidences   int64          `json:"confidences"`
+	ConfidenceSum int64          `json:"confidence_sum"`
+	Labels        int64          `json:"labels"`
+	Correct       int64          `json:"correct"`
+	Latency       encoded        `json:"latency"`
+}
+
+func (b bucketRow) key() bucketKey { return bucketKey{b.ModelID, b.Minute.Unix(), b.Target, b.Version} }
+
+// bucketDelta is what is added to a bucket.
+type bucketDelta struct {
+	row     bucketRow
+	latency sketch
+}
+
+func (d *bucketDelta) add(b bucketRow) error {
+	d.row.Inferences += b.Inferences
+	d.row.Errors += b.Errors
+	d.row.Confidences += b.Confidences
+	d.row.ConfidenceSum += b.ConfidenceSum
+	d.row.Labels += b.Labels
+	d.row.Correct += b.Correct
+	return d.latency.merge(b.Latency)
+}
+
+// labelRow is a row of phantom.inference_label. Label is nil once the label has met its inference.
+type labelRow struct {
+	TenantID    string             `json:"tenant_id"`
+	Generation  int                `json:"generation"`
+	InferenceID domain.InferenceID `json:"inference_id"`
+	RowNumber   int                `json:"row_number"`
+	Label       *string            `json:"label"`
+}
+
+type analyticsFold struct {
+	scope   scope
+	buckets map[bucketKey]*bucketDelta
+	labels  map[answerKey]*labelRow
+	changed map[answerKey]bool // labels to write
+	made    map[answerKey]recorded
+}
+
+func answerOf(r recorded) answerKey {
+	switch e := r.Event.(type) {
+	case domain.InferenceMade:
+		return answerKey{e.InferenceID, e.Row}
+	case domain.FeedbackRecorded:
+		return answerKey{e.InferenceID, e.Row}
+	default:
+		return answerKey{}
+	}
+}
+
+const knownLabelsSQL = `
+select l.inference_id, l.row_number, l.label
+from phantom.inference_label l
+join unnest($3::text[], $4::integer[]) as a (inference_id, row_number)
+	on a.inference_id = l.inference_id and a.row_number = l.row_number
+where l.tenant_id = $1 and l.generation = $2`
+
+const judgedInferencesSQL = `
+select e.position, e.aggregate_type, e.aggregate_id, e.aggregate_version, e.event_type, e.event_version, e.event_data,
+	e.metadata, e.occurred_at, e.recorded_at
+from inference.events e
+where e.tenant_id = $1 and e.event_id = any($2)`
+
+// load reads the labels of the batch's answers, and the answers of its labels.
+func (f *analyticsFold) load(ctx context.Context, tx pgx.Tx, facts []recorded) error {
+	var ids []domain.InferenceID
+	var rows []int
+	var answers []uuid.UUID
+	for _, key := range keys(facts, func(r recorded) (answerKey, bool) { return answerOf(r), true }) {
+		ids, rows = append(ids, key.id), append(rows, key.row)
+	}
+	for _, fact := range facts {
+		if feedback, is := fact.Event.(domain.FeedbackRecorded); is {
+			answers = append(answers, domain.InferenceMade{InferenceID: feedback.InferenceID, Row: feedback.Row}.ID())
+		}
+	}
+	var batch pgx.Batch
+	var known []labelRow
+	var logged []eventstore.Event
+	collect(&batch, &known, knownLabelsSQL, f.scope.tenant, f.scope.generation, ids, rows)
+	if len(answers) > 0 {
+		collect(&batch, &logged, judgedInferencesSQL, f.scope.tenant, answers)
+	}
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	for _, row := range known {
+		row.TenantID, row.Generation = f.scope.tenant, f.scope.generation
+		f.labels[answerKey{row.InferenceID, row.RowNumber}] = &row
+	}
+	made, err := decode(logged)
+	for _, fact := range made {
+		f.made[answerOf(fact)] = fact
+	}
+	return err
+}
+
+func (f *analyticsFold) apply(fact recorded) error {
+	key := answerOf(fact)
+	label := f.labels[key]
+	switch e := fact.Event.(type) {
+	case domain.InferenceMade:
+		if err := f.count(fact, e); err != nil {
+			return err
+		}
+		if label == nil || label.Label == nil {
+			return nil
+		}
+		text := *label.Label
+		label.Label, f.changed[key] = nil, true
+		return f.judge(fact, text)
+	case domain.FeedbackRecorded:
+		if label != nil {
+			return nil
+		}
+		text := domain.ScalarText(e.Label)
+		f.labels[key] = &labelRow{f.scope.tenant, f.scope.generation, key.id, key.row, nil}
+		f.changed[key] = true
+		if made, is := f.made[key]; is && made.Position < fact.Position {
+			return f.judge(made, text)
+		}
+		f.labels[key].Label = &text
+	default:
+	}
+	return nil
+}
+
+func (f *analyticsFold) count(fact recorded, e domain.InferenceMade) error {
+	bucket, err := f.bucket(fact, e)
+	if err != nil {
+		return err
+	}
+	bucket.row.Inferences++
+	if e.Outcome != outcomeOK {
+		bucket.row.Errors++
+	}
+	if e.Confidence != nil {
+		bucket.row.Confidences++
+		bucket.row.ConfidenceSum += fixedConfidence(*e.Confidence)
+	}
+	return bucket.latency.add(e.InferenceTimeMS)
+}
+
+// judge counts a label of an answer.
+func (f *analyticsFold) judge(made recorded, label string) error {
+	e, is := made.Event.(domain.InferenceMade)
+	prediction := domain.ScalarText(e.Prediction.Clear)
+	if !is || e.Outcome != outcomeOK || prediction == "" {
+		return nil
+	}
+	bucket, err := f.bucket(made, e)
+	if err != nil {
+		return err
+	}
+	bucket.row.Labels++
+	if prediction == label {
+		bucket.row.Correct++
+	}
+	return nil
+}
+
+func (f *analyticsFold) bucket(made recorded, e domain.InferenceMade) (*bucketDelta, error) {
+	minute := made.OccurredAt.Truncate(time.Minute)
+	key := bucketKey{made.model, minute.Unix(), e.Target, e.Version}
+	if known, is := f.buckets[key]; is {
+		return known, nil
+	}
+	empty, err := newSketch()
+	if err != nil {
+		return nil, err
+	}
+	f.buckets[key] = &bucketDelta{latency: empty, row: bucketRow{
+		TenantID: f.scope.tenant, Generation: f.scope.generation, ModelID: key.model, Minute: minute, Target: e.Target, Version: e.Version,
+	}}
+	return f.buckets[key], nil
+}
+
+const touchedBucketsSQL = `
+select b.*
+from phantom.inference_bucket b
+join unnest($3::text[], $4::timestamptz[], $5::text[], $6::text[]) as k (model_id, minute, target, version)
+	on k.model_id = b.model_id and k.minute = b.minute and k.target = b.target and k.version = b.version
+where b.tenant_id = $1 and b.generation = $2`
+
+const storeBucketsSQL = `
+insert into phantom.inference_bucket
+select * from json_populate_recordset(null::phantom.inference_bucket, $1)
+on conflict on constraint inference_bucket_pkey do update
+set inferences = excluded.inferences, errors = excluded.errors, confidences = excluded.confidences,
+	confidence_sum = excluded.confidence_sum, labels = excluded.labels, correct = excluded.correct, latency = excluded.latency`
+
+const storeLabelsSQL = `
+insert into phantom.inference_label
+select * from json_populate_recordset(null::phantom.inference_label, $1)
+on conflict on constraint inference_label_pkey do update set label = excluded.label`
+
+func (f *analyticsFold) write(ctx context.Context, tx pgx.Tx) error {
+	if err := f.addStored(ctx, tx); err != nil {
+		return err
+	}
+	var batch pgx.Batch
+	rows := make([]bucketRow, 0, len(f.buckets))
+	for _, bucket := range f.buckets {
+		bucket.row.Latency = bucket.latency.encode()
+		rows = append(rows, bucket.row)
+	}
+	labels := make([]labelRow, 0, len(f.changed))
+	for key := range f.changed {
+		labels = append(labels, *f.labels[key])
+	}
+	if len(rows) > 0 {
+		if err := queueRows(&batch, storeBucketsSQL, rows); err != nil {
+			return err
+		}
+	}
+	if len(labels) > 0 {
+		if err := queueRows(&batch, storeLabelsSQL, labels); err != nil {
+			return err
+		}
+	}
+	return send(ctx, tx, &batch)
+}
+
+// addStored adds to each bucket what it had before the batch.
+func (f *analyticsFold) addStored(ctx context.Context, tx pgx.Tx) error {
+	var models, targets, versions []string
+	var minutes []time.Time
+	for key, bucket := range f.buckets {
+		models, targets, versions = append(models, string(key.model)), append(targets, string(key.target)), append(versions, string(key.version))
+		minutes = append(minutes, bucket.row.Minute)
+	}
+	var batch pgx.Batch
+	var stored []bucketRow
+	collect(&batch, &stored, touchedBucketsSQL, f.scope.tenant, f.scope.generation, models, minutes, targets, versions)
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	for _, row := range stored {
+		if err := f.buckets[row.key()].add(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -60,6 +60,7 @@ grant execute on function phantom.search_lexeme(text, text, text, text) to phant
 create function phantom.search_queries(p_tenant text, p_generation integer, p_words text[], out named text, out every text, out either text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 set enable_seqscan = off
 as $function$
 declare

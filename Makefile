@@ -63,7 +63,7 @@ outage: build ## 64 connections of load, in whose middle PostgreSQL is stopped: 
 .PHONY: rebuild-check
 rebuild-check: bin/phantom-dev ## Rebuild a read model of EVENTS=1000000 beside readers and writers, and compare it row by row
 	bin/phantom-dev test --only-postgres -- go test -count=1 -timeout 2h -v -run '^TestARebuildUnderReaders$$' ./readmodel \
-		-rebuild.events=$(or $(EVENTS),1000000)
+		-rebuild.events=$(or $(EVENTS),1000000) -rebuild.back=1s
 
 .PHONY: oracle
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same

@@ -136,8 +136,6 @@ func (p *program) showAnalytics(ctx context.Context, r client.Request) error {
 // drawn tells whether charts are for somebody who watches.
 func (p *program) drawn() bool { return terminal(p.out) || p.forceLive }
 
-const chartColumns = 60
-
 func (p *program) analyticsFields(a analytics) []field {
 	t := a.Totals
 	fields := []field{
@@ -145,8 +143,8 @@ func (p *program) analyticsFields(a analytics) []field {
 		{"Time", a.From.UTC().Format(time.DateTime) + "Z to " + a.To.UTC().Format(time.DateTime) + "Z, by " + a.Bucket},
 		{"Inferences", humanize.Comma(t.Inferences)},
 	}
-	if line := a.counts(); p.drawn() && len(line) > 1 {
-		fields = append(fields, field{"", sparkline(line, chartColumns)})
+	if line := a.counts(); p.drawn() && t.Inferences > 0 && len(line) > 1 {
+		fields = append(fields, field{"By time", sparkline(squeezed(line, chartColumns), 0)})
 	}
 	training := fmt.Sprintf("%d started, %d completed, %d failed", a.Trainings.Started, a.Trainings.Completed, a.Trainings.Failed)
 	if mean := a.Trainings.MeanDurationMS; mean != nil {
@@ -191,7 +189,7 @@ func (p *program) bucketTable(buckets []bucket) {
 		most = max(most, b.Inferences)
 	}
 	if p.drawn() {
-		header = append(header, "")
+		header = append(header, "SHARE")
 	}
 	rows := make([][]string, len(buckets))
 	for i, b := range buckets {
@@ -205,11 +203,8 @@ func (p *program) bucketTable(buckets []bucket) {
 		}
 		if p.drawn() {
 			const columns = 20
-			rows[i] = append(rows[i], bar(float64(b.Inferences), float64(most), columns)+" ")
+			rows[i] = append(rows[i], bar(float64(b.Inferences), float64(most), columns))
 		}
-	}
-	if p.drawn() {
-		header[len(header)-1] = " "
 	}
 	p.table(header, rows)
 }

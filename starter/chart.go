@@ -1,33 +1,35 @@
 package main
 
 import (
+	"context"
 	"math"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+
+	"phantom/api/client"
 )
 
-// sparkline draws values as a line of blocks, from zero to the greatest. More values than columns are summed
-// where they share one; NaN is a gap.
-func sparkline(values []float64, columns int) string {
-	values = squeezed(values, columns)
-	greatest := 0.0
+// chartColumns is how wide a line of blocks gets.
+const chartColumns = 60
+
+// sparkline draws values as a line of blocks, from the lowest to their greatest.
+func sparkline(values []float64, lowest float64) string {
+	greatest := lowest
 	for _, v := range values {
-		if v > greatest {
-			greatest = v
-		}
+		greatest = max(greatest, v)
 	}
 	blocks := []rune("▁▂▃▄▅▆▇█")
-	var line strings.Builder
-	for _, v := range values {
-		switch {
-		case math.IsNaN(v):
-			line.WriteByte(' ')
-		case greatest == 0 || v <= 0:
-			line.WriteRune(blocks[0])
-		default:
-			line.WriteRune(blocks[int(math.Round(v/greatest*float64(len(blocks)-1)))])
+	line := make([]rune, len(values))
+	for i, v := range values {
+		height := 0.0
+		if greatest > lowest {
+			height = max(v-lowest, 0) / (greatest - lowest)
 		}
+		line[i] = blocks[int(math.Round(height*float64(len(blocks)-1)))]
 	}
-	return line.String()
+	return string(line)
 }
 
 // squeezed sums neighbours so that at most columns values are left.
@@ -53,4 +55,35 @@ func bar(value, greatest float64, columns int) string {
 		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
 	}
 	return text
+}
+
+// curve is a metric of a training, epoch by epoch.
+type curve struct {
+	Metric string `json:"metric"`
+	Points []struct {
+		Value float64 `json:"value"`
+	} `json:"points"`
+}
+
+// drawCurves draws a training's metrics from their lowest to their greatest value, with the first and the last in words.
+func (p *program) drawCurves(ctx context.Context, t training) error {
+	var found page[curve]
+	path := modelPath(t.ModelID) + "/trainings/" + url.PathEscape(t.TrainingJobID) + "/metrics"
+	query := url.Values{"max_points": {strconv.Itoa(chartColumns)}}
+	if err := p.call(ctx, client.Request{Path: path, Query: query}, &found); err != nil {
+		return err
+	}
+	var fields []field
+	for _, c := range found.Items {
+		values := make([]float64, len(c.Points))
+		for i, point := range c.Points {
+			values[i] = point.Value
+		}
+		if len(values) > 1 {
+			line := sparkline(values, slices.Min(values))
+			fields = append(fields, field{c.Metric, line + " " + number(values[0]) + " to " + number(values[len(values)-1])})
+		}
+	}
+	p.fields(fields)
+	return nil
 }

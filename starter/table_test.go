@@ -15,12 +15,15 @@ func recorded(t *testing.T) *server {
 	const digits = "GET /api/v1/models/digits"
 	s := newServer(t)
 	for key, file := range map[string]string{
-		"GET /api/v1/models":                           "models.json",
-		"GET /api/v1/models?limit=1":                   "models_limit_1.json",
-		digits:                                         "model.json",
-		digits + "?at_revision=24":                     "model.json",
-		digits + "/versions":                           "versions.json",
-		digits + "/deployments":                        "deployments.json",
+		"GET /api/v1/models":         "models.json",
+		"GET /api/v1/models?limit=1": "models_limit_1.json",
+		digits:                       "model.json",
+		digits + "?at_revision=24":   "model.json",
+		digits + "/versions":         "versions.json",
+		digits + "/deployments":      "deployments.json",
+		digits + "/analytics":        "analytics.json",
+		digits + "/analytics?bucket=5m&from=2026-11-23T16%3A30%3A00Z": "analytics_none.json",
+		digits + "/trainings/" + job + "/metrics?max_points=60":       "training_metrics.json",
 		digits + "/events":                             "events.json",
 		digits + "/trainings":                          "trainings.json",
 		digits + "/trainings?limit=1":                  "trainings_limit_1.json",

@@ -147,7 +147,10 @@ func (p *program) trainingGet() *cobra.Command {
 				return nil
 			}
 			p.fields(p.trainingFields(t))
-			return nil
+			if !p.drawn() || t.Epoch < 2 {
+				return nil
+			}
+			return p.drawCurves(ctx, t)
 		}),
 	}
 }

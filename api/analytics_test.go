@@ -47,8 +47,10 @@ func TestAnalyticsOfAModel(t *testing.T) {
 	h.furnish()
 	ids := h.answered(10)
 	h.post(feedbackPath, object{"feedback": []any{
-		object{"inference_id": string(ids[0]), "label": "7"}, object{"inference_id": string(ids[1]), "label": 7},
-		object{"inference_id": string(ids[2]), "label": 8}, object{"inference_id": string(ids[2]), "label": 7, "source": "late"},
+		object{"inference_id": string(ids[0]), "label": "7"},
+		object{"inference_id": string(ids[1]), "label": 7},
+		object{"inference_id": string(ids[2]), "label": 8},
+		object{"inference_id": string(ids[2]), "label": 7, "source": "late"},
 	}}).as(http.StatusOK)
 	h.counted(14)
 

@@ -16,7 +16,15 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{}, Search{}, Sagas{},
+		Catalogue{},
+		Versions{},
+		Trainings{},
+		Deployments{},
+		Rollouts{},
+		Aliases{},
+		InferenceActivity{},
+		Search{},
+		Sagas{},
 		InferenceAnalytics{},
 	}
 }

@@ -59,7 +59,7 @@ func TestAnalyticsOfAModel(t *testing.T) {
 	totals := found["totals"].(object)
 	require.EqualValues(t, 10, totals["inferences"])
 	require.EqualValues(t, 0, totals["error_rate"])
-	require.EqualValues(t, 0.5, totals["mean_confidence"])
+	require.InDelta(t, 0.5, totals["mean_confidence"], 1e-9)
 	require.EqualValues(t, 3, totals["labelled"])
 	require.InDelta(t, 2.0/3, totals["accuracy"], 1e-9)
 	require.InEpsilon(t, 50, totals["latency_ms"].(object)["p50"], 0.0100001)

@@ -101,10 +101,10 @@ func (b *rebuilding) event(e domain.Event) eventstore.NewEvent {
 func (b *rebuilding) read(ctx context.Context, tenant domain.Tenant) error {
 	for ctx.Err() == nil {
 		page, err := b.reader.ListModels(ctx, tenant, readmodel.ModelFilter{Tags: map[string]string{"team": "x"}}, readmodel.Paging{Limit: 100})
-		if ctx.Err() != nil {
-			break
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it was told to stop
+		case err != nil:
 			return err
 		}
 		if len(page.Items) != min(b.models, 100) || page.HasMore != (b.models > 100) {

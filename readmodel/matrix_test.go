@@ -20,7 +20,7 @@ func takers() map[string][]string {
 		catalogue, versions, trainings = readmodel.CatalogueName, readmodel.VersionsName, readmodel.TrainingsName
 		deployments, rollouts          = readmodel.DeploymentsName, readmodel.RolloutsName
 		activity, search, sagas        = readmodel.InferenceActivityName, readmodel.SearchName, readmodel.SagasName
-		aliases                        = readmodel.AliasesName
+		aliases, analytics             = readmodel.AliasesName, readmodel.InferenceAnalyticsName
 	)
 	return map[string][]string{
 		"ModelCreated":              {catalogue, search, sagas},
@@ -45,8 +45,8 @@ func takers() map[string][]string {
 		"ApprovalDecided":           {trainings, rollouts, sagas},
 		"TrafficShifted":            {deployments, rollouts},
 		"RolloutAssessed":           {rollouts},
-		"InferenceMade":             {activity},
-		"FeedbackRecorded":          {activity},
+		"InferenceMade":             {activity, analytics},
+		"FeedbackRecorded":          {activity, analytics},
 	}
 }
 

@@ -119,6 +119,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	if u.left >= 0 && err == nil {
 		return n, nil
 	}
+	if u.left < 0 {
+		u.drain()
+	}
 	_ = u.line.SetReadDeadline(time.Time{}) // else it would strike while the bytes are stored
 	switch {
 	case u.left < 0:
@@ -129,6 +132,13 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, problem(http.StatusBadRequest, CodeMalformed, "the body is empty")
 	}
 	return n, err
+}
+
+// drain reads on for a while: the line of a client that still writes would be reset before it hears why.
+func (u *upload) drain() {
+	const most, longest = 64 << 20, 5 * time.Second
+	_ = u.line.SetReadDeadline(time.Now().Add(longest))
+	_, _ = io.CopyN(io.Discard, u.body, most) // it is refused in any case
 }
 
 func tooLarge(most int64) *Problem {

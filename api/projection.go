@@ -70,7 +70,7 @@ type rebuildProjection struct {
 	ProjectionPath
 
 	Body *struct {
-		Throttle *int `json:"throttle,omitempty" minimum:"0" doc:"Events a second at most, 0 for no limit; of a rebuild that is under way, too"`
+		Throttle *int `json:"throttle,omitempty" minimum:"0" maximum:"1000000" doc:"Events a second at most, 0 for no limit; of a rebuild that is under way, too"`
 		Back     bool `json:"back,omitempty" doc:"Make the former generation live again, at once"`
 		Drop     bool `json:"drop,omitempty" doc:"Give up the rebuild that is under way, or else the former generation"`
 	}

@@ -26,6 +26,7 @@ func badSteering() []refusal {
 		{"parked: bad cursor", request{path: all + "/catalogue/parked?cursor=x"}, badBody, "invalid_input", []string{"cursor"}},
 		{"pause: unknown field", post(all+"/catalogue/pause", object{"why": "x"}), badBody, "invalid_input", []string{"/why"}},
 		{"rewind: no position", post(all+"/catalogue/rewind", object{}), badBody, "invalid_input", []string{"/position"}},
+		{"rebuild: too fast", post(all+"/catalogue/rebuild", object{"throttle": 1 << 53}), badBody, "invalid_input", []string{"/throttle"}},
 		{"rebuild: bad throttle", post(all+"/catalogue/rebuild", object{"throttle": "x"}), badBody, "invalid_input", []string{"/throttle"}},
 		{"retry: half a stream", post(all+"/catalogue/retry", object{"aggregate_type": 7}), badBody, "invalid_input", []string{"/aggregate_type"}},
 	}

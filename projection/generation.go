@@ -82,8 +82,8 @@ func (r *Runner) Rebuild(ctx context.Context, name string, perSecond int) (gener
 	if err != nil {
 		return 0, err
 	}
-	if perSecond < 0 {
-		return 0, refused("a throttle of %d events a second: it is 0 for none, or more", perSecond)
+	if perSecond < 0 || perSecond > maxThrottle {
+		return 0, refused("a throttle of %d events a second: it is 0 for none, or up to %d", perSecond, maxThrottle)
 	}
 	if err := register(ctx, r.params.Pool, t.projection); err != nil {
 		return 0, err
@@ -102,13 +102,16 @@ func (r *Runner) Rebuild(ctx context.Context, name string, perSecond int) (gener
 	return generation, nil
 }
 
+// maxThrottle is more than any projection applies in a second.
+const maxThrottle = 1_000_000
+
 // Throttle changes how many events a second a rebuild applies; 0 is no limit.
 func (r *Runner) Throttle(ctx context.Context, name string, perSecond int) error {
 	if _, err := r.track(name); err != nil {
 		return err
 	}
-	if perSecond < 0 {
-		return refused("a throttle of %d events a second: it is 0 for none, or more", perSecond)
+	if perSecond < 0 || perSecond > maxThrottle {
+		return refused("a throttle of %d events a second: it is 0 for none, or up to %d", perSecond, maxThrottle)
 	}
 	const query = `update phantom.projection_build set per_second = nullif($2, 0) where projection = $1 and state = 'filling'`
 	tag, err := r.params.Pool.Exec(ctx, query, name, perSecond)

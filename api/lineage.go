@@ -15,15 +15,15 @@ func (s *server) lineage(api huma.API) {
 }
 
 func (s *server) getLineage(ctx context.Context, in *versionGet) (*item[readmodel.Lineage], error) {
-	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, readmodel.LineageProjections()...)
+	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, append(readmodel.LineageProjections(), readmodel.AliasesName)...)
 	if err != nil {
 		return nil, err
 	}
-	version, _, err := s.versionOf(ctx, in)
+	number, err := s.numberOf(ctx, in, asOf)
 	if err != nil {
 		return nil, err
 	}
-	lineage, err := s.Reader.GetLineage(ctx, callerOf(ctx).Tenant, in.id(), version.Version, asOf)
+	lineage, err := s.Reader.GetLineage(ctx, callerOf(ctx).Tenant, in.id(), number, asOf)
 	if err != nil {
 		return nil, err
 	}

@@ -74,35 +74,41 @@ func (s *server) getVersion(ctx context.Context, in *versionGet) (*item[readmode
 	return &item[readmodel.Version]{Position: seen(asOf, version.Position), Body: version}, nil
 }
 
-// versionOf finds the version that is meant, and the position that it is asked as of. What an alias names
-// comes from the aliases' read model; the versions' one is then waited for, so that it knows the version.
+// versionOf finds the version that is meant, and the position that it is asked as of.
 func (s *server) versionOf(ctx context.Context, in *versionGet) (readmodel.Version, int64, error) {
 	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, readmodel.VersionsName, readmodel.AliasesName)
 	if err != nil {
 		return readmodel.Version{}, 0, err
 	}
-	tenant, number := callerOf(ctx).Tenant, domain.Version(in.Version)
+	number, err := s.numberOf(ctx, in, asOf)
+	if err != nil {
+		return readmodel.Version{}, 0, err
+	}
+	version, err := s.Reader.GetVersion(ctx, callerOf(ctx).Tenant, in.id(), number, asOf)
+	return version, asOf, err
+}
+
+// numberOf is the version that is meant. What an alias names comes from the aliases' read model; the versions' one is then
+// waited for, so that it knows the version.
+func (s *server) numberOf(ctx context.Context, in *versionGet, asOf int64) (domain.Version, error) {
+	tenant := callerOf(ctx).Tenant
 	if alias, is := domain.VersionRef(in.Version).Alias(); is {
 		named, err := s.Reader.GetAlias(ctx, tenant, in.id(), alias, asOf)
 		if err == nil {
 			err = s.reached(ctx, readmodel.VersionsName, named.Since)
 		}
-		if err != nil {
-			return readmodel.Version{}, 0, err
-		}
-		number = named.Version
+		return named.Version, err
 	}
 	if domain.VersionRef(in.Version) == domain.VersionLatest {
 		newest, err := s.Reader.ListVersions(ctx, tenant, in.id(), asOf, readmodel.Paging{Limit: 1})
 		if err != nil {
-			return readmodel.Version{}, 0, err
+			return "", err
 		}
 		if len(newest.Items) > 0 {
-			number = newest.Items[0].Version
+			return newest.Items[0].Version, nil
 		}
 	}
-	version, err := s.Reader.GetVersion(ctx, tenant, in.id(), number, asOf)
-	return version, asOf, err
+	return domain.Version(in.Version), nil
 }
 
 // registerLimit is how long a registration may take: it reads the artifact once.

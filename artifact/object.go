@@ -9,7 +9,6 @@ import (
 	"io"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 
 	"phantom/domain"
 )
@@ -28,15 +27,9 @@ type Object struct {
 // byte to the last has either all of it, as it was stored, or ErrCorrupt in the place of its end; a part
 // alone is not verified.
 func (s *Store) Object(ctx context.Context, d domain.Digest) (*Object, error) {
-	if !d.Valid() {
-		return nil, badDigest()
-	}
-	r, err := s.bucket.NewReader(ctx, key(d), nil)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, d)
-	}
+	r, err := s.open(ctx, d)
 	if err != nil {
-		return nil, fmt.Errorf("open artifact %s: %w", d, err)
+		return nil, err
 	}
 	return &Object{r: r, want: d, sum: sha256.New(), whole: true}, nil
 }

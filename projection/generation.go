@@ -75,6 +75,16 @@ func in(builds []build, state BuildState) (build, bool) {
 	return build{}, false
 }
 
+// made is a projection with its generations.
+func (r *Runner) made(ctx context.Context, name string) (*track, []build, error) {
+	t, err := r.track(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	builds, err := r.builds(ctx, name)
+	return t, builds, err
+}
+
 // Rebuild begins to fill a new generation beside the live one, at most so many events a second (0 is no limit), and answers
 // with its number. It goes live by itself. Refused while another one is filled.
 func (r *Runner) Rebuild(ctx context.Context, name string, perSecond int) (generation int, err error) {
@@ -127,11 +137,7 @@ func (r *Runner) Throttle(ctx context.Context, name string, perSecond int) error
 
 // Back makes the generation live again that was live before, at once: it was applied all along. The other one is kept.
 func (r *Runner) Back(ctx context.Context, name string) (generation int, err error) {
-	t, err := r.track(name)
-	if err != nil {
-		return 0, err
-	}
-	builds, err := r.builds(ctx, name)
+	t, builds, err := r.made(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -145,11 +151,7 @@ func (r *Runner) Back(ctx context.Context, name string) (generation int, err err
 // Drop gives up a rebuild that is under way, or else the former generation that is kept. Its rows are deleted aside, in
 // small pieces.
 func (r *Runner) Drop(ctx context.Context, name string) (generation int, err error) {
-	t, err := r.track(name)
-	if err != nil {
-		return 0, err
-	}
-	builds, err := r.builds(ctx, name)
+	t, builds, err := r.made(ctx, name)
 	if err != nil {
 		return 0, err
 	}

@@ -23,11 +23,7 @@ type Retried struct {
 // its group parked. It runs the projection's code in this process, so that has to be the code that was mended.
 func (r *Runner) Retry(ctx context.Context, name, tenant string, stream eventstore.Stream) (Retried, error) {
 	done := Retried{Errors: []string{}}
-	t, err := r.track(name)
-	if err != nil {
-		return done, err
-	}
-	builds, err := r.builds(ctx, name)
+	t, builds, err := r.made(ctx, name)
 	if err != nil {
 		return done, err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"phantom/artifact"
 	"phantom/eventstore"
-	"phantom/internal/config"
 )
 
 // audit is what `audit verify` was asked for.
@@ -41,21 +40,11 @@ func (a audit) verify(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg, err := config.FromEnvironment()
-	if err != nil {
-		return err
-	}
-	if cfg.DatabaseURL == "" {
-		return errors.New("DATABASE_URL is not set and no private stack runs here: give the DSN of the serving role")
-	}
-	pool, err := connect(ctx, cfg.DatabaseURL, 1)
+	cfg, pool, err := asServing(ctx)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := eventstore.CheckRole(ctx, pool); err != nil {
-		return err
-	}
 	anchors, err := artifact.Open(ctx, cfg.ArtifactsURL)
 	if err != nil {
 		return err

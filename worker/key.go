@@ -12,8 +12,6 @@ import (
 
 	"phantom/access"
 	"phantom/domain"
-	"phantom/eventstore"
-	"phantom/internal/config"
 )
 
 // bootstrap is what `key bootstrap` was asked for.
@@ -51,21 +49,11 @@ func (b bootstrap) check() error {
 }
 
 func (b bootstrap) run(ctx context.Context, out, errs io.Writer) error {
-	cfg, err := config.FromEnvironment()
-	if err != nil {
-		return err
-	}
-	if cfg.DatabaseURL == "" {
-		return errors.New("DATABASE_URL is not set and no private stack runs here: give the DSN of the serving role")
-	}
-	pool, err := connect(ctx, cfg.DatabaseURL, 1)
+	cfg, pool, err := asServing(ctx)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := eventstore.CheckRole(ctx, pool); err != nil {
-		return err
-	}
 	tenant := domain.Tenant(cmp.Or(b.tenant, cfg.CLI.Tenant))
 	key, token, err := access.NewKeys(pool).Bootstrap(ctx, tenant, access.Params{Name: b.name, By: "bootstrap by " + whoAmI()})
 	if err != nil {

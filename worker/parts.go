@@ -163,3 +163,23 @@ func connect(ctx context.Context, dsn string, most int32) (*pgxpool.Pool, error)
 	config.ConnConfig.RuntimeParams["application_name"] = "phantom-worker"
 	return pgxpool.NewWithConfig(ctx, config)
 }
+
+// asServing connects a command as the serving role; who calls closes the pool.
+func asServing(ctx context.Context) (config.Config, *pgxpool.Pool, error) {
+	cfg, err := config.FromEnvironment()
+	if err != nil {
+		return cfg, nil, err
+	}
+	if cfg.DatabaseURL == "" {
+		return cfg, nil, errors.New("DATABASE_URL is not set and no private stack runs here: give the DSN of the serving role")
+	}
+	pool, err := connect(ctx, cfg.DatabaseURL, 1)
+	if err != nil {
+		return cfg, nil, err
+	}
+	if err := eventstore.CheckRole(ctx, pool); err != nil {
+		pool.Close()
+		return cfg, nil, err
+	}
+	return cfg, pool, nil
+}

@@ -58,7 +58,7 @@ func (r *Runner) flip(ctx context.Context, t *track, next build) error {
 		if err := caughtUp(ctx, tx, now, next.Generation); err != nil {
 			return err
 		}
-		return replace(ctx, tx, now, next.Generation)
+		return replace(ctx, tx, now, next)
 	})
 	if err == nil {
 		t.seen.all()
@@ -88,23 +88,24 @@ func caughtUp(ctx context.Context, tx pgx.Tx, now identity, next int) error {
 	}
 }
 
-// replace is the flip itself. What was kept before is dropped: one way back is enough.
-func replace(ctx context.Context, tx pgx.Tx, now identity, next int) error {
+// replace is the flip itself, if the next generation is still what it was seen as: one that went live meanwhile, or came
+// back, is not to be flipped to once more. What was kept before is dropped: one way back is enough.
+func replace(ctx context.Context, tx pgx.Tx, now identity, next build) error {
 	const (
 		swap = `update phantom.projection_generation g set live_generation = $3
 			from phantom.projection_build b
-			where g.projection = $1 and g.live_generation = $2
-				and b.projection = $1 and b.generation = $3 and b.state <> 'dropping'`
+			where g.projection = $1 and g.live_generation = $2 and b.projection = $1 and b.generation = $3
+				and $2 <> $3 and case b.state when 'complete' then 'kept' else b.state end = $4`
 		rest = `update phantom.projection_build set per_second = null,
 				state = case when generation in ($2, $3) then 'complete' when state = 'complete' then 'dropping' else state end
 			where projection = $1`
 	)
-	tag, err := tx.Exec(ctx, swap, now.Projection, now.Generation, next)
+	tag, err := tx.Exec(ctx, swap, now.Projection, now.Generation, next.Generation, next.State)
 	if err == nil && tag.RowsAffected() == 0 {
 		return refused("somebody else has changed the generations of projection %s; look again", now.Projection)
 	}
 	if err == nil {
-		_, err = tx.Exec(ctx, rest, now.Projection, now.Generation, next)
+		_, err = tx.Exec(ctx, rest, now.Projection, now.Generation, next.Generation)
 	}
 	return err
 }

@@ -12,10 +12,12 @@ const sweepSQL = `
 delete from phantom.%[1]s where ctid = any (array(
     select ctid from phantom.%[1]s where tenant_id = $1 and generation = $2 limit $3))`
 
-// sweep deletes a piece of a tenant's rows of a generation, or its checkpoint when there are none; it tells whether some
-// may be left.
+// sweep deletes a piece of a tenant's rows of a dropped generation, or its checkpoint when there are none; it tells whether
+// some may be left. A generation that is gone meanwhile is left alone: the next rebuild may have its number.
 func (id identity) sweep(ctx context.Context, pool *pgxpool.Pool, tables []Table, tenant string) (left bool, err error) {
 	const (
+		dropped = `select from phantom.projection_build where projection = $1 and generation = $2 and state = 'dropping' for share`
+
 		parked = `delete from phantom.projection_parked where tenant_id = $1 and projection = $2 and generation = $3`
 		place  = `delete from phantom.projection_checkpoint where tenant_id = $1 and log = $2 and projection = $3 and generation = $4`
 	)
@@ -23,6 +25,10 @@ func (id identity) sweep(ctx context.Context, pool *pgxpool.Pool, tables []Table
 	defer cancel()
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, setTenant, tenant, lockTimeout); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, dropped, id.Projection, id.Generation)
+		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		for _, table := range tables {
@@ -38,7 +44,7 @@ func (id identity) sweep(ctx context.Context, pool *pgxpool.Pool, tables []Table
 		if _, err := tx.Exec(ctx, parked, tenant, id.Projection, id.Generation); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, place, tenant, id.Log, id.Projection, id.Generation)
+		_, err = tx.Exec(ctx, place, tenant, id.Log, id.Projection, id.Generation)
 		return err
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -240,6 +241,9 @@ func (b *rebuilding) flips(times int) (longest time.Duration) {
 	for range times {
 		began := time.Now()
 		_, err := b.runner.Back(b.t.Context(), readmodel.CatalogueName)
+		for errors.Is(err, projection.ErrRefused) && time.Since(began) < *rebuildBack { // a busy machine is behind for longer
+			_, err = b.runner.Back(b.t.Context(), readmodel.CatalogueName)
+		}
 		took := time.Since(began)
 		require.NoError(b.t, err)
 		require.Less(b.t, took, *rebuildBack)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ import (
 func TestTheWholeLifeOfAStack(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
+	h.wants(20_000 + rand.IntN(12_000)) // the default one is anybody's between down and up
 	said := h.up()
 	require.Contains(t, said, "Temporal UI  http://127.0.0.1:")
 	require.Contains(t, said, "worker is up at http://127.0.0.1:")
@@ -202,12 +204,18 @@ func TestAPortThatIsTakenIsNotFoughtFor(t *testing.T) {
 	require.NoError(t, err)
 	defer squatter.Close()
 	taken := squatter.Addr().(*net.TCPAddr).Port
-	wanted, err := json.Marshal(map[string]int{"postgres": taken})
-	require.NoError(t, err)
-	require.NoError(t, os.MkdirAll(h.state(), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(h.state(), "ports.json"), wanted, 0o600))
+	h.wants(taken)
 	h.must("up", "--detach", "--no-worker")
 	require.NotContains(t, h.part("postgres").Address, strconv.Itoa(taken))
+}
+
+// wants says, like an earlier start, which port the server is to have.
+func (h *house) wants(postgres int) {
+	h.t.Helper()
+	wanted, err := json.Marshal(map[string]int{"postgres": postgres})
+	require.NoError(h.t, err)
+	require.NoError(h.t, os.MkdirAll(h.state(), 0o755))
+	require.NoError(h.t, os.WriteFile(filepath.Join(h.state(), "ports.json"), wanted, 0o600))
 }
 
 func TestForeignServersReplaceTheParts(t *testing.T) {

@@ -32,7 +32,7 @@ func (p *ports) each() []*int {
 // choosePorts prefers those of the last start, then the defaults, then any that is free. A scratch
 // stack takes any that is free. An address that the user gave is taken as it is.
 func choosePorts(ctx context.Context, opts Options, cfg config.Config) (ports, error) {
-	preferred := ports{Postgres: 54320, Temporal: 7233, TemporalUI: 8233}
+	preferred := ports{Postgres: 15432, Temporal: 7233, TemporalUI: 8233}
 	preferred.API, preferred.Gateway = portOf(cfg.APIAddr), portOf(cfg.GatewayAddr)
 	preferred.ModelServer, preferred.Metrics = portOf(cfg.ModelServerAddr), portOf(cfg.MetricsAddr)
 	path := filepath.Join(opts.State, "ports.json")

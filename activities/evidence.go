@@ -1,9 +1,7 @@
 package activities
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -100,12 +98,12 @@ func (f *evidenceFold) apply(event domain.Event) {
 	switch e := event.(type) { //nolint:gochecksumtype // the inference log has no other events
 	case domain.InferenceMade:
 		if e.Version == f.in.Version && e.Outcome != outcomeBadRequest {
-			f.evidence.Answered(rowID(e.InferenceID, e.Row), scalarText(e.Prediction.Clear), rollout.Answer{
+			f.evidence.Answered(rowID(e.InferenceID, e.Row), domain.ScalarText(e.Prediction.Clear), rollout.Answer{
 				Errored: e.Outcome != outcomeOK, LatencyMS: e.InferenceTimeMS,
 			})
 		}
 	case domain.FeedbackRecorded:
-		f.evidence.Labelled(rowID(e.InferenceID, e.Row), scalarText(e.Label))
+		f.evidence.Labelled(rowID(e.InferenceID, e.Row), domain.ScalarText(e.Label))
 	}
 }
 
@@ -116,33 +114,6 @@ const (
 )
 
 func rowID(id domain.InferenceID, row int) string { return string(id) + "#" + strconv.Itoa(row) }
-
-// scalarText is a prediction or a label in one text form, so that "7" and 7 and 7.0 are the same class.
-// What is no scalar has none, and is judged by nobody.
-func scalarText(raw json.RawMessage) string {
-	reader := json.NewDecoder(bytes.NewReader(raw))
-	reader.UseNumber()
-	var value any
-	if err := reader.Decode(&value); err != nil {
-		return ""
-	}
-	switch v := value.(type) {
-	case string:
-		return v
-	case bool:
-		return strconv.FormatBool(v)
-	case json.Number:
-		if _, err := v.Int64(); err == nil {
-			return v.String()
-		}
-		if number, err := v.Float64(); err == nil {
-			return strconv.FormatFloat(number, 'f', -1, 64)
-		}
-		return v.String()
-	default:
-		return ""
-	}
-}
 
 // dayCursor reads one day's stream, page by page.
 type dayCursor struct {

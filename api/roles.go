@@ -14,6 +14,7 @@ func operationRoles() map[string]access.Role {
 	return map[string]access.Role{
 		"list-models":          access.Viewer,
 		"get-model":            access.Viewer,
+		"get-model-analytics":  access.Viewer,
 		"list-versions":        access.Viewer,
 		"get-version":          access.Viewer,
 		"list-deployments":     access.Viewer,

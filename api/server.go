@@ -88,6 +88,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.trainings(api)
 	s.deployments(api)
 	s.rollouts(api)
+	s.analytics(api)
 	s.events(api)
 	s.sagas(api)
 	s.feedback(api)

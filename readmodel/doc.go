@@ -1,5 +1,5 @@
 // Package readmodel answers questions about models: catalogue, versions, trainings, deployments,
-// rollouts, aliases, approvals and events.
+// rollouts, aliases, approvals, analytics and events.
 //
 // What it promises: every row was written by a projection of the event log and by nothing else, so a
 // rebuild gives the same rows. Rows that can be asked "as of" a position are history rows
@@ -21,6 +21,7 @@
 //	GetTraining(ctx, tenant, job, asOf) (Training, error)
 //	ListTrainings(ctx, tenant, TrainingFilter, Paging) (Page[Training], error)
 //	TrainingCurves(ctx, tenant, job, maxPoints) ([]Curve, error)
+//	Analytics(ctx, tenant, id, AnalyticsRange) (Analytics, error)
 //	ListDeployments(ctx, tenant, DeploymentFilter, Paging) (Page[Deployment], error)
 //	GetRollout(ctx, tenant, rollout, asOf) (Rollout, error)
 //	ListRollouts(ctx, tenant, RolloutFilter, Paging) (Page[Rollout], error)

@@ -16,19 +16,20 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{},
+		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{}, InferenceAnalytics{},
 	}
 }
 
 // Names of the projections: what WaitFor waits for, and what the read models are live by.
 const (
-	CatalogueName         = "catalogue"
-	VersionsName          = "versions"
-	TrainingsName         = "trainings"
-	DeploymentsName       = "deployments"
-	RolloutsName          = "rollouts"
-	AliasesName           = "aliases"
-	InferenceActivityName = "inference-activity"
+	CatalogueName          = "catalogue"
+	VersionsName           = "versions"
+	TrainingsName          = "trainings"
+	DeploymentsName        = "deployments"
+	RolloutsName           = "rollouts"
+	AliasesName            = "aliases"
+	InferenceActivityName  = "inference-activity"
+	InferenceAnalyticsName = "inference-analytics"
 )
 
 // recorded is an event, and whose it is.

@@ -56,6 +56,7 @@ func tables() []string {
 	return []string{
 		"model", "model_tag", "version", "training", "training_progress", "deployment", "rollout",
 		"rollout_traffic", "rollout_verdict", "alias", "model_activity",
+		"inference_bucket", "inference_label",
 	}
 }
 
@@ -151,18 +152,19 @@ func (w *world) record(stream domain.StreamID, decided []domain.Event) {
 	if len(decided) == 0 {
 		return
 	}
-	meta, err := json.Marshal(domain.EventMetadata{Actor: w.by, CommandID: uuid.NewString(), WorkflowID: w.saga})
+	commandID := uuid.NewString()
+	meta, err := json.Marshal(domain.EventMetadata{Actor: w.by, CommandID: commandID, WorkflowID: w.saga})
 	require.NoError(w.t, err)
 	log := eventstore.Lifecycle
 	if stream.Type == domain.TypeInferenceLog {
 		log = eventstore.Inference
 	}
 	events := make([]eventstore.NewEvent, 0, len(decided))
-	for _, e := range decided {
+	for i, e := range decided {
 		name, version, data, err := domain.Encode(e)
 		require.NoError(w.t, err)
 		events = append(events, eventstore.NewEvent{
-			ID: uuid.New(), Type: name, Version: version, Data: data, Metadata: meta, OccurredAt: w.now,
+			ID: domain.EventID(commandID, i, e), Type: name, Version: version, Data: data, Metadata: meta, OccurredAt: w.now,
 		})
 	}
 	done, err := w.store.Append(w.t.Context(), string(w.tenant), log, []eventstore.Append{

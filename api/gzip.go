@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/klauspost/compress/gzhttp"
 )
@@ -14,10 +15,17 @@ const gzipFrom = 1400
 // compressed gzips the answers that are text of a known end for callers who take it. What is followed (event
 // streams, logs) and the bytes of artifacts pass as they are.
 func compressed(next http.Handler) http.Handler {
-	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(gzipFrom),
-		gzhttp.ContentTypes([]string{"application/json", "application/problem+json", "application/openapi+json", "text/html"}))
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(gzipFrom), gzhttp.EnableZstd(false),
+		gzhttp.ContentTypes([]string{"application/json", "application/problem+json", "text/html"}))
 	if err != nil { // the options are constants
 		panic(fmt.Sprintf("gzip: %v", err))
 	}
-	return wrap(next)
+	packed := wrap(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Accept"), "text/event-stream") { // nothing may hold back its first byte
+			next.ServeHTTP(w, r)
+			return
+		}
+		packed.ServeHTTP(w, r)
+	})
 }

@@ -32,6 +32,9 @@ func (t Program) Run(ctx context.Context, args ...string) int {
 var (
 	Run     = run     //nolint:gochecknoglobals // the seam of the tests
 	Explain = explain //nolint:gochecknoglobals // the seam of the tests
+
+	Sparkline = sparkline //nolint:gochecknoglobals // the seam of the tests
+	Bar       = bar       //nolint:gochecknoglobals // the seam of the tests
 )
 
 // Failed is the error of a job that ran and failed.

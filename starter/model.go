@@ -53,7 +53,7 @@ type actor struct {
 func (p *program) modelCommand() *cobra.Command {
 	return p.group("model", "Create models and look at them",
 		p.modelCreate(), p.modelGet(), p.modelList(), p.modelVersions(), p.modelDeployments(), p.modelTrainings(),
-		p.modelEvents(), p.modelConfig(), p.modelTag(), p.modelRegister(), p.modelArchive(), p.modelDelete())
+		p.modelEvents(), p.modelAnalytics(), p.modelConfig(), p.modelTag(), p.modelRegister(), p.modelArchive(), p.modelDelete())
 }
 
 const modelArgument = "a model's id"

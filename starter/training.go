@@ -77,7 +77,7 @@ const (
 
 func (p *program) trainingCommand() *cobra.Command {
 	return p.group("training", "Look at trainings and steer them",
-		p.trainingList(), p.trainingGet(), p.trainingLogs(),
+		p.trainingList(), p.trainingGet(), p.trainingMetrics(), p.trainingLogs(),
 		watchCommand(p, trainings()),
 		steerCommand(p, trainings(), steering{use: "cancel", short: "Stop a training and undo it", action: "cancel", done: "cancelling"}),
 		steerCommand(p, trainings(), steering{use: "approve", short: "Approve a candidate that waits for it", action: "approve", done: "approved", text: "note"}),
@@ -142,7 +142,15 @@ func (p *program) trainingGet() *cobra.Command {
 				return nil
 			}
 			p.fields(p.trainingFields(t))
-			return nil
+			if !p.charted() {
+				return nil
+			}
+			_, curves, err := p.curves(ctx, t, p.width())
+			if err == nil && len(curves) > 0 {
+				fmt.Fprintln(p.out)
+				p.chartCurves(curves)
+			}
+			return err
 		}),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -190,7 +191,7 @@ func (w *world) traffic(random *rand.Rand, from time.Time, pause func()) []infer
 	w.t.Helper()
 	var made []*inferred
 	label := func(one *inferred) {
-		text := fmt.Sprint(random.IntN(3))
+		text := strconv.Itoa(random.IntN(3))
 		if one.label == "" {
 			one.label = text
 		}
@@ -200,7 +201,7 @@ func (w *world) traffic(random *rand.Rand, from time.Time, pause func()) []infer
 		one := answered(from.Add(time.Duration(random.Int64N(int64(24*time.Hour)))), func(e *domain.InferenceMade) {
 			confidence := random.Float64()
 			e.Confidence, e.InferenceTimeMS = &confidence, random.ExpFloat64()*20
-			e.Version = domain.Version(fmt.Sprint(1 + random.IntN(2)))
+			e.Version = domain.Version(strconv.Itoa(1 + random.IntN(2)))
 			e.Prediction = domain.InClear([]byte(fmt.Sprintf(`"%d"`, random.IntN(3))))
 			switch random.IntN(10) {
 			case 0:

@@ -73,11 +73,7 @@ func (p *program) offers(names func(context.Context, []string) []string) cobra.C
 		if p.prepare() != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		parent := cmd.Context()
-		if parent == nil {
-			parent = context.Background()
-		}
-		ctx, cancel := context.WithTimeout(parent, completionLimit)
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
 		defer cancel()
 		fit := slices.DeleteFunc(names(ctx, args), func(name string) bool { return !strings.HasPrefix(name, begun) })
 		return fit, cobra.ShellCompDirectiveNoFileComp

@@ -62,7 +62,8 @@ func TestAnalytics(t *testing.T) {
 	for query, field := range map[string]string{
 		"bucket=1m&from=2020-01-01T00:00:00Z": "bucket",
 		"bucket=7m":                           "bucket",
-		"from=2020-01-02T00:00:00Z&to=2020-01-01T00:00:00Z": "from",
+		"from=2020-01-02T00:00:00Z&to=2020-01-01T00:00:00Z":           "from",
+		"from=9999-12-31T00:00:00Z&to=9999-12-31T23:59:59Z&bucket=1d": "to",
 		"from=yesterday": "from",
 	} {
 		require.Equal(t, []string{field}, h.get(path+"?"+query).problem(http.StatusUnprocessableEntity, "invalid_input"), query)

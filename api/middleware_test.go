@@ -25,7 +25,7 @@ func TestTheAccessLogHoldsNoSecrets(t *testing.T) {
 		header: map[string]string{"Authorization": "Bearer phk_" + secret, "Cookie": secret, "Idempotency-Key": secret, "X-Request-Id": "mine"},
 	}).as(http.StatusCreated)
 	h.get("/api/v1/models?tag=a%3D" + secret).as(http.StatusOK)
-	h.get("/api/v1/models?cursor=" + secret).problem(http.StatusUnprocessableEntity, "invalid_input")
+	h.get("/api/v1/models?cursor="+secret).problem(http.StatusUnprocessableEntity, "invalid_input")
 
 	entries := logged.FilterMessage("request").All()
 	require.Len(t, entries, 3)

@@ -25,6 +25,9 @@ func (r AnalyticsRange) whole() (AnalyticsRange, error) {
 			"would cut the range into %d buckets, at most %d are answered: take a larger bucket or a shorter range", n, MaxBuckets)}
 	}
 	r.From, r.To = time.Unix(first, 0).UTC(), time.Unix(end, 0).UTC()
+	if r.From.Year() < 0 || r.To.Year() > 9999 { // RFC 3339 has no others
+		return r, &domain.InvalidInput{Field: "to", Reason: "must be in the years 0 to 9999, also widened to whole buckets"}
+	}
 	return r, nil
 }
 

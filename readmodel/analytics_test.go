@@ -3,6 +3,7 @@ package readmodel_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -160,6 +161,21 @@ func TestAnalyticsRefuseWhatIsTooMuch(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrNotFound)
 	_, err = w.reader.Analytics(t.Context(), "other", "digits", readmodel.AnalyticsRange{From: w.now, To: w.now.Add(time.Hour), Bucket: time.Hour})
 	require.ErrorIs(t, err, domain.ErrNotFound)
+}
+
+// No number that the log can hold stops the projection.
+func TestExtremeLatenciesAreMeasured(t *testing.T) {
+	t.Parallel()
+	w := newHouse(t).world("acme")
+	w.create("digits", nil)
+	for _, took := range []float64{0, math.SmallestNonzeroFloat64, 1e-6, math.MaxFloat64} {
+		w.infers(answered(w.now, func(e *domain.InferenceMade) { e.InferenceTimeMS = took }))
+	}
+	w.catchUp(1, 2)
+	totals := w.analytics(w.now, w.now.Add(time.Hour), time.Hour).Totals
+	require.EqualValues(t, 4, totals.Inferences)
+	require.Less(t, totals.LatencyMS.P50, 1e-5)
+	require.Less(t, totals.LatencyMS.P99, 1.011*float64(24*time.Hour.Milliseconds()))
 }
 
 // Whatever comes in whatever order and batches, the rows are the same, and the answer is what counting all of it says.

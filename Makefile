@@ -60,6 +60,11 @@ outage: build ## 64 connections of load, in whose middle PostgreSQL is stopped: 
 	$(STACK) go test -count=1 -v -timeout 30m -run '^TestLoadThroughAnOutageOfPostgreSQL$$' ./internal/e2e -args \
 		-outage.load=$(or $(LOAD),60s) -outage.stop=$(or $(STOP),20s) -outage.pause=5ms
 
+.PHONY: rebuild-check
+rebuild-check: bin/phantom-dev ## Rebuild a read model of EVENTS=1000000 beside readers and writers, and compare it row by row
+	bin/phantom-dev test --only-postgres -- go test -count=1 -timeout 2h -v -run '^TestARebuildUnderReaders$$' ./readmodel \
+		-rebuild.events=$(or $(EVENTS),1000000) -rebuild.back=1s
+
 .PHONY: oracle
 oracle: ## The event store under random faults for DURATION=10m: the report is in .phantom/oracle; SEED=n draws the same
 	go test -count=1 -timeout 3h -v -run '^TestTheStoreUnderFaults$$' ./internal/oracle -args \

@@ -7,12 +7,29 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"phantom/domain"
 )
 
 // Projections tells how the worker's projection loops are.
 type Projections interface {
 	// Status is an ErrNotFound for a projection that this worker does not run.
 	Status(ctx context.Context, name string) (ProjectionStatus, error)
+	// Steer tells a projection what to do. *domain.InvalidState when it cannot do that now.
+	Steer(ctx context.Context, s ProjectionSteering) error
+}
+
+// ProjectionSteering is what a projection is told, by whoever has the right to start workflows.
+type ProjectionSteering struct {
+	Name string `json:"name"`
+	What string `json:"what"` // pause, resume, rewind, rebuild, retry
+
+	Reason   string        `json:"reason,omitempty"`
+	Tenant   domain.Tenant `json:"tenant,omitempty"` // of rewind and retry
+	Position int64         `json:"position,omitempty"`
+	Throttle *int          `json:"throttle,omitempty"`
+	Back     bool          `json:"back,omitempty"`
+	Drop     bool          `json:"drop,omitempty"`
 }
 
 // ProjectionStatus is how far a projection is, summed over all tenants.
@@ -21,6 +38,17 @@ type ProjectionStatus struct {
 	Head    int64  `json:"head"`              // positions in the logs
 	Parked  int64  `json:"parked"`            // events that wait for a retry
 	Failure string `json:"failure,omitempty"` // that still stands, in one line
+	Paused  bool   `json:"paused,omitempty"`
+	// Rebuild is how far a rebuild is that is under way.
+	Rebuild *ProjectionRebuild `json:"rebuild,omitempty"`
+}
+
+// ProjectionRebuild is how far a new generation is filled.
+type ProjectionRebuild struct {
+	Generation int     `json:"generation"`
+	Percentage float64 `json:"percentage"`
+	Rate       float64 `json:"rate"` // positions a second
+	ETASeconds float64 `json:"eta_seconds"`
 }
 
 // Projection attaches to projection loops.
@@ -70,6 +98,15 @@ func (p *Projection) AttachProjection(ctx context.Context, in ProjectionAttach) 
 	return told, nil
 }
 
+// SteerProjection tells a projection what to do, through PostgreSQL, and answers with how it is then.
+func (p *Projection) SteerProjection(ctx context.Context, in ProjectionSteering) (ProjectionStatus, error) {
+	if err := p.Projections.Steer(ctx, in); err != nil {
+		return ProjectionStatus{}, Refusal(err)
+	}
+	seen, err := p.Projections.Status(ctx, in.Name)
+	return seen, Refusal(err)
+}
+
 // moving tells whether a projection that has something to do does it.
 type moving struct {
 	applied int64
@@ -77,7 +114,7 @@ type moving struct {
 }
 
 func (m *moving) look(name string, seen ProjectionStatus) error {
-	if seen.Applied != m.applied || seen.Applied >= seen.Head {
+	if seen.Applied != m.applied || seen.Applied >= seen.Head || seen.Paused {
 		m.applied, m.at = seen.Applied, time.Now()
 	}
 	if silent := time.Since(m.at); silent > stalledAfter {
@@ -88,7 +125,8 @@ func (m *moving) look(name string, seen ProjectionStatus) error {
 }
 
 func changed(a, b ProjectionStatus) bool {
-	return a.Applied != b.Applied || a.Head != b.Head || a.Parked != b.Parked || a.Failure != b.Failure
+	return a.Applied != b.Applied || a.Head != b.Head || a.Parked != b.Parked || a.Failure != b.Failure || a.Paused != b.Paused ||
+		(a.Rebuild == nil) != (b.Rebuild == nil) || a.Rebuild != nil && *a.Rebuild != *b.Rebuild
 }
 
 func (p *Projection) wait(ctx context.Context) error {

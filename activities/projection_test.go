@@ -24,6 +24,8 @@ func (l *ticking) Status(context.Context, string) (activities.ProjectionStatus, 
 	return l.status(), nil
 }
 
+func (l *ticking) Steer(context.Context, activities.ProjectionSteering) error { return nil }
+
 func (l *ticking) SignalWorkflow(context.Context, string, string, string, any) error {
 	l.told = append(l.told, time.Now())
 	return nil

@@ -27,14 +27,14 @@ type aliasList struct {
 	ModelPath
 	Paging
 	Freshness
-	Moment
+	ModelMoment
 }
 
 type aliasGet struct {
 	ModelPath
 	AliasPath
 	Freshness
-	Moment
+	ModelMoment
 }
 
 type aliasPut struct {
@@ -74,23 +74,8 @@ func (s *server) aliases(api huma.API) {
 	handle(s, api, remove, s.removeAlias)
 }
 
-// moment is the position that a read is about, once every projection has seen it and what the reader needs.
-func (s *server) moment(ctx context.Context, f Freshness, m Moment, projections ...string) (int64, error) {
-	var asOf int64
-	for _, projection := range projections {
-		if err := s.fresh(ctx, f, projection); err != nil {
-			return 0, err
-		}
-		var err error
-		if asOf, err = s.position(ctx, m, projection); err != nil {
-			return 0, err
-		}
-	}
-	return asOf, nil
-}
-
 func (s *server) listAliases(ctx context.Context, in *aliasList) (*list[readmodel.Alias], error) {
-	asOf, err := s.moment(ctx, in.Freshness, in.Moment, readmodel.AliasesName)
+	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, readmodel.AliasesName)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +91,7 @@ func (s *server) getAlias(ctx context.Context, in *aliasGet) (*item[readmodel.Al
 	if err != nil {
 		return nil, err
 	}
-	asOf, err := s.moment(ctx, in.Freshness, in.Moment, readmodel.AliasesName)
+	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, readmodel.AliasesName)
 	if err != nil {
 		return nil, err
 	}

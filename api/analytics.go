@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -12,67 +11,62 @@ import (
 	"phantom/readmodel"
 )
 
-// defaultRange is how far back analytics look when nobody says from when.
-const defaultRange = 24 * time.Hour
+const (
+	defaultAnalyticsTime   = 24 * time.Hour
+	defaultAnalyticsBucket = time.Hour
+)
 
-// InferenceFreshness is Freshness of the other log.
-type InferenceFreshness struct {
-	MinPosition int64 `header:"Phantom-Min-Position" minimum:"0" doc:"Wait until the answer has seen this position of the inference log (not the lifecycle log's, which other answers carry); 503 after 10 s"`
-}
-
+// Two projections of the lifecycle log answer here; inferences have a log, and positions, of their own.
 type analyticsGet struct {
 	ModelPath
-	InferenceFreshness
 
-	From   time.Time `query:"from" doc:"Inferences made at or after (RFC 3339); default: 24 hours before to"`
-	To     time.Time `query:"to" doc:"Inferences made before (RFC 3339); default: now"`
-	Bucket string    `query:"bucket" enum:"1m,5m,15m,30m,1h,6h,12h,1d" default:"1h" doc:"The size of a bucket of time; the range is widened to whole ones"`
-}
-
-// analyticsAnswer has a position of the inference log: Phantom-Position of other answers is the lifecycle log's.
-type analyticsAnswer struct {
-	Position int64 `header:"Phantom-Position" doc:"The position of the inference log that the answer has at least seen"`
-	Body     readmodel.Analytics
+	MinPosition int64  `header:"Phantom-Min-Position" minimum:"0" doc:"Wait until trainings and deployments have seen this position of the lifecycle log; 503 after 10 s. Inferences stand in a log of their own: they are not waited for"`
+	From        string `query:"from" doc:"A time (RFC 3339), rounded down to a minute. Default: 24 h before to"`
+	To          string `query:"to" doc:"A time (RFC 3339), rounded up to a minute. Default: now"`
+	Bucket      string `query:"bucket" doc:"Whole minutes, like 15m or 1h; at most 1000 buckets. Default: 1h"`
 }
 
 func (s *server) analytics(api huma.API) {
-	op := operation("get-model-analytics", http.MethodGet, "/api/v1/models/{model_id}/analytics",
-		"What was measured of a model's inferences over a range of time, by version and target", "models")
-	op.Description = "Positions of this answer, and its Phantom-Min-Position, are the inference log's. A label counts in the bucket of its inference, however late it comes. " +
-		"A range of more than 1,500 buckets is refused (422)."
-	handle(s, api, op, s.getAnalytics)
+	handle(s, api, operation("get-analytics", http.MethodGet, "/api/v1/models/{model_id}/analytics",
+		"Sum up what a model answered, trained and served in a time range of at most 31 days", "models"), s.getAnalytics)
 }
 
-func (s *server) getAnalytics(ctx context.Context, in *analyticsGet) (*analyticsAnswer, error) {
-	if err := s.reached(ctx, readmodel.InferenceAnalyticsName, in.MinPosition); err != nil {
-		return nil, err
-	}
-	asked := readmodel.AnalyticsRange{From: in.From, To: in.To, Bucket: bucketSize(in.Bucket)}
-	if asked.To.IsZero() {
-		asked.To = time.Now()
-	}
-	if asked.From.IsZero() {
-		asked.From = asked.To.Add(-defaultRange)
-	}
-	found, err := s.Reader.Analytics(ctx, callerOf(ctx).Tenant, in.id(), asked)
-	if bad, ok := errors.AsType[*domain.InvalidInput](err); ok {
-		return nil, param(bad.Field, bad.Reason)
-	}
+func (s *server) getAnalytics(ctx context.Context, in *analyticsGet) (*item[readmodel.Analytics], error) {
+	filter, err := in.filter(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	found.Bucket = in.Bucket
-	return &analyticsAnswer{Position: found.Position, Body: found}, nil
+	for _, name := range []string{readmodel.CatalogueName, readmodel.TrainingsName, readmodel.DeploymentsName} {
+		if err := s.reached(ctx, name, in.MinPosition); err != nil {
+			return nil, err
+		}
+	}
+	found, err := s.Reader.GetAnalytics(ctx, callerOf(ctx).Tenant, in.id(), filter)
+	if err != nil {
+		return nil, err
+	}
+	return &item[readmodel.Analytics]{Position: found.Position, Body: found}, nil
 }
 
-// bucketSize reads one of the sizes that the operation takes.
-func bucketSize(text string) time.Duration {
-	if text == "1d" {
-		return 24 * time.Hour
+// filter reads the parameters; the read model checks what they mean together.
+func (in *analyticsGet) filter(now time.Time) (readmodel.AnalyticsFilter, error) {
+	f := readmodel.AnalyticsFilter{To: now, Bucket: defaultAnalyticsBucket}
+	var err error
+	if in.To != "" {
+		if f.To, err = time.Parse(time.RFC3339Nano, in.To); err != nil {
+			return f, &domain.InvalidInput{Field: "to", Reason: "must be a time like 2026-11-23T10:00:00Z"}
+		}
 	}
-	size, err := time.ParseDuration(text)
-	if err != nil {
-		return 0 // which the reader refuses
+	f.From = f.To.Add(-defaultAnalyticsTime)
+	if in.From != "" {
+		if f.From, err = time.Parse(time.RFC3339Nano, in.From); err != nil {
+			return f, &domain.InvalidInput{Field: "from", Reason: "must be a time like 2026-11-23T10:00:00Z"}
+		}
 	}
-	return size
+	if in.Bucket != "" {
+		if f.Bucket, err = time.ParseDuration(in.Bucket); err != nil {
+			return f, &domain.InvalidInput{Field: "bucket", Reason: "must be a length of time, like 15m or 1h"}
+		}
+	}
+	return f, nil
 }

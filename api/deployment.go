@@ -18,7 +18,7 @@ type deploymentList struct {
 	ModelPath
 	Paging
 	Freshness
-	Moment
+	ModelMoment
 
 	Target  string `query:"target"`
 	Current bool   `query:"current" doc:"Only what has not ended"`
@@ -73,7 +73,7 @@ func (s *server) listDeployments(ctx context.Context, in *deploymentList) (*list
 	if err := s.fresh(ctx, in.Freshness, readmodel.DeploymentsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.DeploymentsName)
+	asOf, err := s.modelPosition(ctx, in.id(), in.ModelMoment, readmodel.DeploymentsName)
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func newHouse(t *testing.T, changes ...change) *house {
 	})
 	require.NoError(t, err)
 	h.params = api.Params{
-		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: noTemporal(t),
+		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), Feed: eventstore.NewReader(store, tail), Tail: tail, WaitFor: h.runner.WaitFor, Projections: h.runner, Temporal: noTemporal(t),
 		Artifacts: storeIn(t, t.TempDir()), MaxArtifact: maxArtifact, Queue: "test-" + uuid.NewString(), Targets: []domain.Target{"prod", "local"}, Version: "test", Log: zap.NewNop(),
 	}
 	for _, alter := range changes {

@@ -41,9 +41,7 @@ type modelList struct {
 type modelGet struct {
 	ModelPath
 	Freshness
-	Moment
-
-	AtRevision int64 `query:"at_revision" minimum:"0" doc:"The model right after this revision"`
+	ModelMoment
 }
 
 type modelPatch struct {
@@ -186,16 +184,10 @@ func then[T any](answer *list[T], asOf int64) *list[T] {
 }
 
 func (s *server) getModel(ctx context.Context, in *modelGet) (*item[readmodel.Model], error) {
-	if in.AsOf != "" && in.AtRevision > 0 {
-		return nil, param("at_revision", "cannot be given with as_of")
-	}
 	if err := s.fresh(ctx, in.Freshness, readmodel.CatalogueName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.CatalogueName)
-	if in.AtRevision > 0 {
-		asOf, err = s.revisionPosition(ctx, in.id(), in.AtRevision)
-	}
+	asOf, err := s.modelPosition(ctx, in.id(), in.ModelMoment, readmodel.CatalogueName)
 	if err != nil {
 		return nil, err
 	}

@@ -103,12 +103,16 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	require.Eventually(t, func() bool { return len(h.get("/api/v1/sagas").items()) == 1 }, patience, poll)
 	for _, route := range routes(t) {
 		method, path, _ := strings.Cut(route, " ")
-		if method != http.MethodGet {
+		if method != http.MethodGet || strings.HasPrefix(path, "/api/v1/projections") { // everybody's, with one's own positions: see TestProjectionsShowATenantItsOwn
 			continue
 		}
-		own := h.get(fill.Replace(path))
+		address := fill.Replace(path)
+		if path == "/api/v1/search" {
+			address += "?q=digits"
+		}
+		own := h.get(address)
 		require.Equal(t, http.StatusOK, own.status, "%s %s", route, own.body)
-		other := h.do(request{path: fill.Replace(path), header: map[string]string{api.HeaderTenant: string(h.tenant) + "-other"}})
+		other := h.do(request{path: address, header: map[string]string{api.HeaderTenant: string(h.tenant) + "-other"}})
 		if strings.Contains(path, "{") {
 			other.problem(http.StatusNotFound, "not_found")
 			continue

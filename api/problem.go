@@ -36,6 +36,7 @@ const (
 	CodeTooLarge            Code = "too_large"
 	CodeTooManyRequests     Code = "too_many_requests"
 	CodeUnavailable         Code = "unavailable"
+	CodeAsOfNotSupported    Code = "as_of_not_supported"
 	CodeInternal            Code = "internal"
 )
 
@@ -190,7 +191,7 @@ func known(err error) *Problem {
 	case errors.Is(err, domain.ErrInvalidInput):
 		fields := invalidFields(err)
 		return problem(http.StatusUnprocessableEntity, CodeInvalidInput, summary(fields), fields...)
-	case errors.Is(err, domain.ErrNotFound):
+	case errors.Is(err, domain.ErrNotFound), errors.Is(err, projection.ErrUnknown):
 		return problem(http.StatusNotFound, CodeNotFound, words(err))
 	case errors.Is(err, domain.ErrAlreadyExists):
 		return problem(http.StatusConflict, CodeAlreadyExists, words(err))
@@ -198,7 +199,7 @@ func known(err error) *Problem {
 		return problem(http.StatusPreconditionFailed, CodePreconditionFailed, "If-Match: "+words(err)+"; read it again and repeat with the new revision")
 	case errors.Is(err, domain.ErrIdempotencyMismatch):
 		return problem(http.StatusUnprocessableEntity, CodeIdempotencyMismatch, "this Idempotency-Key was used for another request")
-	case errors.Is(err, domain.ErrInvalidState):
+	case errors.Is(err, domain.ErrInvalidState), errors.Is(err, projection.ErrRefused):
 		return problem(http.StatusConflict, CodeInvalidState, words(err))
 	case errors.Is(err, domain.ErrConflict):
 		return problem(http.StatusConflict, CodeConflict, "it was changed by somebody else meanwhile; try again")

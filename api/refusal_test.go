@@ -219,7 +219,7 @@ func TestBadInputIsRefused(t *testing.T) {
 	h := newHouse(t, withTemporal)
 	h.createDigits()
 	reached := map[string]bool{}
-	for _, c := range slices.Concat(badModels(), badReads(), badAliasesAndVersions(), badSagas(), badFeedback(), badKeys()) {
+	for _, c := range slices.Concat(badModels(), badReads(), badAliasesAndVersions(), badSagas(), badFeedback(), badKeys(), badQueries(), badSteering()) {
 		pointers := h.named(c.name).do(c.request).problem(c.status, c.code)
 		require.Equal(t, c.pointers, pointers, c.name)
 		reached[c.request.routed(t)] = true

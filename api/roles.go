@@ -14,7 +14,6 @@ func operationRoles() map[string]access.Role {
 	return map[string]access.Role{
 		"list-models":          access.Viewer,
 		"get-model":            access.Viewer,
-		"get-model-analytics":  access.Viewer,
 		"list-versions":        access.Viewer,
 		"get-version":          access.Viewer,
 		"list-deployments":     access.Viewer,
@@ -31,7 +30,13 @@ func operationRoles() map[string]access.Role {
 		"list-model-events":    access.Viewer,
 		"list-events":          access.Viewer,
 		"list-sagas":           access.Viewer,
+		"search-models":        access.Viewer,
+		"get-lineage":          access.Viewer,
 		"get-saga":             access.Viewer,
+		"get-analytics":        access.Viewer,
+		"list-projections":     access.Viewer,
+		"get-projection":       access.Viewer,
+		"list-parked":          access.Viewer,
 		"get-alias":            access.Viewer,
 		"list-aliases":         access.Viewer,
 		"get-artifact":         access.Viewer,
@@ -58,6 +63,13 @@ func operationRoles() map[string]access.Role {
 
 		"approve-saga": access.Approver,
 		"reject-saga":  access.Approver,
+
+		// Of all tenants, but for rewind and retry.
+		"pause-projection":   access.Admin,
+		"resume-projection":  access.Admin,
+		"rewind-projection":  access.Admin,
+		"rebuild-projection": access.Admin,
+		"retry-projection":   access.Admin,
 
 		"delete-model":    access.Admin,
 		"list-keys":       access.Admin,

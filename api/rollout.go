@@ -23,6 +23,8 @@ type RolloutFilter struct {
 type rolloutList struct {
 	ModelPath
 	RolloutFilter
+
+	AtRevision int64 `query:"at_revision" minimum:"0" doc:"The answer as it was right after this revision of the model"`
 }
 
 // RolloutGet asks for a rollout.
@@ -36,13 +38,15 @@ type RolloutGet struct {
 type modelRolloutGet struct {
 	ModelPath
 	RolloutGet
+
+	AtRevision int64 `query:"at_revision" minimum:"0" doc:"The answer as it was right after this revision of the model"`
 }
 
 func (s *server) rollouts(api huma.API) {
 	const all = "/api/v1/models/{model_id}/rollouts"
 	handle(s, api, operation("list-rollouts", http.MethodGet, all, "List a model's rollouts, the newest first, each with its last shift and verdict", "rollouts"),
 		func(ctx context.Context, in *rolloutList) (*list[readmodel.Rollout], error) {
-			answer, err := s.listRollouts(ctx, in.id(), in.RolloutFilter)
+			answer, err := s.listRollouts(ctx, in.id(), in.RolloutFilter, in.AtRevision)
 			if err != nil {
 				return nil, err
 			}
@@ -50,23 +54,23 @@ func (s *server) rollouts(api huma.API) {
 		})
 	handle(s, api, operation("get-rollout", http.MethodGet, all+"/{rollout}", "Get a rollout with all its shifts and verdicts", "rollouts"),
 		func(ctx context.Context, in *modelRolloutGet) (*item[readmodel.Rollout], error) {
-			return s.getRollout(ctx, in.id(), in.RolloutGet)
+			return s.getRollout(ctx, in.id(), in.RolloutGet, in.AtRevision)
 		})
 	handle(s, api, operation("list-all-rollouts", http.MethodGet, "/api/v1/rollouts", "List rollouts of all models, the newest first", "rollouts"),
 		func(ctx context.Context, in *RolloutFilter) (*list[readmodel.Rollout], error) {
-			return s.listRollouts(ctx, "", *in)
+			return s.listRollouts(ctx, "", *in, 0)
 		})
 	handle(s, api, operation("get-any-rollout", http.MethodGet, "/api/v1/rollouts/{rollout}", "Get a rollout by its id alone", "rollouts"),
 		func(ctx context.Context, in *RolloutGet) (*item[readmodel.Rollout], error) {
-			return s.getRollout(ctx, "", *in)
+			return s.getRollout(ctx, "", *in, 0)
 		})
 }
 
-func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in RolloutFilter) (*list[readmodel.Rollout], error) {
+func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in RolloutFilter, atRevision int64) (*list[readmodel.Rollout], error) {
 	if err := s.fresh(ctx, in.Freshness, readmodel.RolloutsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.RolloutsName)
+	asOf, err := s.modelPosition(ctx, model, ModelMoment{in.Moment, atRevision}, readmodel.RolloutsName)
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +84,11 @@ func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in Roll
 	return then(pageOf(found), asOf), nil
 }
 
-func (s *server) getRollout(ctx context.Context, model domain.ModelID, in RolloutGet) (*item[readmodel.Rollout], error) {
+func (s *server) getRollout(ctx context.Context, model domain.ModelID, in RolloutGet, atRevision int64) (*item[readmodel.Rollout], error) {
 	if err := s.fresh(ctx, in.Freshness, readmodel.RolloutsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.RolloutsName)
+	asOf, err := s.modelPosition(ctx, model, ModelMoment{in.Moment, atRevision}, readmodel.RolloutsName)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"golang.org/x/sync/errgroup"
@@ -60,6 +57,8 @@ type sagaGet struct{ SagaPath }
 type sagaList struct {
 	Paging
 
+	Freshness
+
 	WaitingFor string `query:"waiting_for" enum:"approval,decision,retry_step,turn" doc:"Only running sagas that wait for it"`
 	Kind       string `query:"kind" enum:"TrainModel,DeployModel,RollbackModel,UndeployModel"`
 	ModelID    string `query:"model_id" pattern:"^[a-z0-9][a-z0-9._-]{0,62}$" patternDescription:"[a-z0-9][a-z0-9._-]{0,62}"`
@@ -68,7 +67,7 @@ type sagaList struct {
 
 func (s *server) sagas(api huma.API) {
 	handle(s, api, operation("list-sagas", http.MethodGet, "/api/v1/sagas",
-		"List sagas, the newest first; running ones with their status. Temporal forgets those that have ended long ago", "sagas"), s.listSagas)
+		"List sagas, the newest first; running ones with their status", "sagas"), s.listSagas)
 	handle(s, api, operation("get-saga", http.MethodGet, "/api/v1/sagas/{saga_id}", "Get a saga's newest run, with status, progress and result", "sagas"), s.getSaga)
 	s.sagaActions(api)
 }
@@ -122,10 +121,10 @@ func (e execution) saga() Saga {
 	return saga
 }
 
-func (s *server) getSaga(ctx context.Context, in *sagaGet) (*item[Saga], error) {
+func (s *server) getSaga(ctx context.Context, in *sagaGet) (*sagaAnswer[Saga], error) {
 	found, err := s.owned(ctx, in.SagaID)
 	if err != nil {
-		return nil, err
+		return s.sagaOfEvents(ctx, in.SagaID, err)
 	}
 	saga := found.saga()
 	if saga.State != stateRunning {
@@ -137,7 +136,7 @@ func (s *server) getSaga(ctx context.Context, in *sagaGet) (*item[Saga], error) 
 	asking.Go(func() { saga.Status = ask[workflows.Status](ctx, s, saga, "status") })
 	asking.Go(func() { saga.Progress = ask[workflows.Progress](ctx, s, saga, "progress") })
 	asking.Wait()
-	return &item[Saga]{Body: saga}, nil
+	return &sagaAnswer[Saga]{Live: true, Body: saga}, nil
 }
 
 // ending reads how a run ended.
@@ -182,94 +181,6 @@ func ask[T any](ctx context.Context, s *server, saga Saga, query string) *T {
 		return nil
 	}
 	return answer
-}
-
-// listAsking bounds how many sagas are asked for their status at once.
-const listAsking = 8
-
-func (s *server) listSagas(ctx context.Context, in *sagaList) (*list[Saga], error) {
-	token, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-	if err != nil {
-		return nil, param("cursor", "is not a next_cursor of this list; start again without it")
-	}
-	if in.WaitingFor != "" && in.State != "" && in.State != string(stateRunning) {
-		return nil, param("state", "must be running, or left out, beside waiting_for")
-	}
-	answer := &list[Saga]{Body: page[Saga]{Items: []Saga{}}}
-	for {
-		sagas, next, err := s.sagaPage(ctx, in, token)
-		if err != nil {
-			return nil, err
-		}
-		s.askAll(ctx, sagas)
-		for _, saga := range sagas {
-			if in.WaitingFor == "" || saga.waitsFor(in.WaitingFor) {
-				answer.Body.Items = append(answer.Body.Items, saga)
-			}
-		}
-		if len(next) > 0 { // Temporal names a next page also when it is empty
-			if more, _, err := s.sagaPage(ctx, in, next); err != nil || len(more) == 0 {
-				next = nil
-			}
-		}
-		if len(next) == 0 || len(answer.Body.Items) > 0 {
-			answer.Body.HasMore, answer.Body.NextCursor = len(next) > 0, base64.RawURLEncoding.EncodeToString(next)
-			return answer, nil
-		}
-		token = next
-	}
-}
-
-// sagaPage reads a page of the tenant's sagas. What is put into the query has been matched against forms
-// without quotes.
-func (s *server) sagaPage(ctx context.Context, in *sagaList, token []byte) ([]Saga, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, temporalRead)
-	defer cancel()
-	query := fmt.Sprintf("%s = '%s'", attrTenant, callerOf(ctx).Tenant)
-	if in.Kind == "" {
-		query += " and WorkflowType in ('" + strings.Join(kinds(), "', '") + "')"
-	} else {
-		query += " and WorkflowType = '" + in.Kind + "'"
-	}
-	if in.ModelID != "" {
-		query += fmt.Sprintf(" and %s = '%s'", attrModel, in.ModelID)
-	}
-	state := sagaState(in.State)
-	if in.WaitingFor != "" {
-		state = stateRunning
-	}
-	if status := state.query(); status != "" {
-		query += " and " + status
-	}
-	found, err := s.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		PageSize: int32(in.Limit), NextPageToken: token, Query: query, //nolint:gosec // at most 200
-	})
-	if err != nil {
-		return nil, nil, s.temporalError(err, "list")
-	}
-	sagas := make([]Saga, 0, len(found.GetExecutions()))
-	for _, info := range found.GetExecutions() {
-		sagas = append(sagas, execution{info}.saga())
-	}
-	return sagas, found.GetNextPageToken(), nil
-}
-
-// query narrows a search to a state; empty when there is none.
-func (st sagaState) query() string {
-	switch st {
-	case stateRunning:
-		return "ExecutionStatus = 'Running'"
-	case stateCompleted:
-		return "ExecutionStatus = 'Completed'"
-	case stateFailed:
-		return "ExecutionStatus in ('Failed', 'TimedOut')"
-	case stateCanceled:
-		return "ExecutionStatus = 'Canceled'"
-	case stateTerminated:
-		return "ExecutionStatus = 'Terminated'"
-	default:
-		return ""
-	}
 }
 
 // askAll asks the running sagas of a page for their status, all within the time for one.

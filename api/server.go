@@ -19,6 +19,8 @@ import (
 	"phantom/access"
 	"phantom/artifact"
 	"phantom/domain"
+	"phantom/eventstore"
+	"phantom/projection"
 	"phantom/readmodel"
 	"phantom/registry"
 	"phantom/rollout"
@@ -29,7 +31,12 @@ type Params struct {
 	Registry *registry.Registry
 	Reader   *readmodel.Reader
 	// WaitFor waits until a projection has seen a position of the tenant's log.
-	WaitFor  func(ctx context.Context, projection, tenant string, position int64) error
+	WaitFor func(ctx context.Context, projection, tenant string, position int64) error
+	// Projections are steered where they run, through PostgreSQL; this runner need not run.
+	Projections *projection.Runner
+	// Feed and Tail are those that the followers of this process share, of the lifecycle log.
+	Feed     *eventstore.Reader
+	Tail     *eventstore.Tail
 	Temporal client.Client
 	// Queue is the task queue of the sagas.
 	Queue string
@@ -79,10 +86,12 @@ func New(params Params) http.Handler {
 func register(mux *http.ServeMux, params Params) huma.API {
 	s := &server{Params: params, log: params.Log, roles: operationRoles()}
 	api := humago.New(mux, configuration(params.Version))
-	api.UseMiddleware(s.authorise, wantJSON)
+	api.UseMiddleware(s.authorise, wantJSON, wantPresent)
 	s.models(api)
+	s.search(api)
 	s.retirement(api)
 	s.versions(api)
+	s.lineage(api)
 	s.aliases(api)
 	s.artifactStore(api)
 	s.trainings(api)
@@ -94,6 +103,7 @@ func register(mux *http.ServeMux, params Params) huma.API {
 	s.feedback(api)
 	nullable(api.OpenAPI().Components.Schemas)
 	s.keys(api)
+	s.projections(api)
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own; ours is Problem
 		delete(api.OpenAPI().Components.Schemas.Map(), name)
 	}

@@ -34,6 +34,8 @@ type TrainingFilter struct {
 type trainingList struct {
 	ModelPath
 	TrainingFilter
+
+	AtRevision int64 `query:"at_revision" minimum:"0" doc:"The answer as it was right after this revision of the model"`
 }
 
 // TrainingGet asks for a training.
@@ -46,6 +48,8 @@ type TrainingGet struct {
 type modelTrainingGet struct {
 	ModelPath
 	TrainingGet
+
+	AtRevision int64 `query:"at_revision" minimum:"0" doc:"The answer as it was right after this revision of the model"`
 }
 
 type trainingMetrics struct {
@@ -71,7 +75,7 @@ func (s *server) trainings(api huma.API) {
 	describeBody[workflows.TrainModelInput](api, start)
 	handle(s, api, operation("list-trainings", http.MethodGet, all, "List a model's trainings, the newest first", "trainings"),
 		func(ctx context.Context, in *trainingList) (*list[readmodel.Training], error) {
-			answer, err := s.listTrainings(ctx, in.id(), in.TrainingFilter)
+			answer, err := s.listTrainings(ctx, in.id(), in.TrainingFilter, in.AtRevision)
 			if err != nil {
 				return nil, err
 			}
@@ -79,25 +83,25 @@ func (s *server) trainings(api huma.API) {
 		})
 	handle(s, api, operation("get-training", http.MethodGet, one, "Get a training", "trainings"),
 		func(ctx context.Context, in *modelTrainingGet) (*item[readmodel.Training], error) {
-			return s.getTraining(ctx, in.id(), in.TrainingGet)
+			return s.getTraining(ctx, in.id(), in.TrainingGet, in.AtRevision)
 		})
 	handle(s, api, operation("get-training-metrics", http.MethodGet, one+"/metrics", "The curves of a training's metrics, by name", "trainings"), s.trainingMetrics)
 	handle(s, api, operation("list-all-trainings", http.MethodGet, "/api/v1/trainings", "List trainings of all models, the newest first", "trainings"),
 		func(ctx context.Context, in *TrainingFilter) (*list[readmodel.Training], error) {
-			return s.listTrainings(ctx, "", *in)
+			return s.listTrainings(ctx, "", *in, 0)
 		})
 	handle(s, api, operation("get-any-training", http.MethodGet, "/api/v1/trainings/{job}", "Get a training by its id alone", "trainings"),
 		func(ctx context.Context, in *TrainingGet) (*item[readmodel.Training], error) {
-			return s.getTraining(ctx, "", *in)
+			return s.getTraining(ctx, "", *in, 0)
 		})
 	s.trainingLogs(api)
 }
 
-func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in TrainingFilter) (*list[readmodel.Training], error) {
+func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in TrainingFilter, atRevision int64) (*list[readmodel.Training], error) {
 	if err := s.fresh(ctx, in.Freshness, readmodel.TrainingsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.TrainingsName)
+	asOf, err := s.modelPosition(ctx, model, ModelMoment{in.Moment, atRevision}, readmodel.TrainingsName)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +113,11 @@ func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in Tra
 	return then(pageOf(found), asOf), nil
 }
 
-func (s *server) getTraining(ctx context.Context, model domain.ModelID, in TrainingGet) (*item[readmodel.Training], error) {
+func (s *server) getTraining(ctx context.Context, model domain.ModelID, in TrainingGet, atRevision int64) (*item[readmodel.Training], error) {
 	if err := s.fresh(ctx, in.Freshness, readmodel.TrainingsName); err != nil {
 		return nil, err
 	}
-	asOf, err := s.position(ctx, in.Moment, readmodel.TrainingsName)
+	asOf, err := s.modelPosition(ctx, model, ModelMoment{in.Moment, atRevision}, readmodel.TrainingsName)
 	if err != nil {
 		return nil, err
 	}

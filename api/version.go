@@ -19,7 +19,7 @@ type versionList struct {
 	ModelPath
 	Paging
 	Freshness
-	Moment
+	ModelMoment
 }
 
 // VersionPath is the part of a path that says which version.
@@ -31,7 +31,7 @@ type versionGet struct {
 	ModelPath
 	VersionPath
 	Freshness
-	Moment
+	ModelMoment
 }
 
 type versionPost struct {
@@ -55,7 +55,7 @@ func (s *server) versions(api huma.API) {
 }
 
 func (s *server) listVersions(ctx context.Context, in *versionList) (*list[readmodel.Version], error) {
-	asOf, err := s.moment(ctx, in.Freshness, in.Moment, readmodel.VersionsName, readmodel.AliasesName)
+	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, readmodel.VersionsName, readmodel.AliasesName)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *server) getVersion(ctx context.Context, in *versionGet) (*item[readmode
 // versionOf finds the version that is meant, and the position that it is asked as of. What an alias names
 // comes from the aliases' read model; the versions' one is then waited for, so that it knows the version.
 func (s *server) versionOf(ctx context.Context, in *versionGet) (readmodel.Version, int64, error) {
-	asOf, err := s.moment(ctx, in.Freshness, in.Moment, readmodel.VersionsName, readmodel.AliasesName)
+	asOf, err := s.moment(ctx, in.Freshness, in.ModelPath, in.ModelMoment, readmodel.VersionsName, readmodel.AliasesName)
 	if err != nil {
 		return readmodel.Version{}, 0, err
 	}

@@ -226,7 +226,7 @@ func TestAWrongValueStopsTheStart(t *testing.T) {
 	h := newHouse(t, "PHANTOM_AUTH=maybe")
 	status, said := h.do("up", "--worker", h.worker)
 	require.Equal(t, 1, status)
-	require.Equal(t, "phantom-dev: PHANTOM_AUTH is \"maybe\": accepted is off\n", said)
+	require.Equal(t, "phantom-dev: PHANTOM_AUTH is \"maybe\": accepted is off, keys\n", said)
 	status, _ = h.do("up", "--sideways")
 	require.Equal(t, 2, status)
 }

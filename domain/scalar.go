@@ -7,7 +7,7 @@ import (
 )
 
 // ScalarText is a prediction or a label in one text form, so that "7" and 7 and 7.0 are the same class.
-// What is no scalar has none, "", and is judged by nobody.
+// What is no scalar has none, and is judged by nobody.
 func ScalarText(raw json.RawMessage) string {
 	reader := json.NewDecoder(bytes.NewReader(raw))
 	reader.UseNumber()

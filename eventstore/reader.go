@@ -38,6 +38,11 @@ func (r *Reader) Heads(ctx context.Context, log Log) (map[string]int64, error) {
 	return r.store.Heads(ctx, log)
 }
 
+// ReadAt is Store.ReadAt.
+func (r *Reader) ReadAt(ctx context.Context, tenant string, log Log, positions []int64) ([]Event, error) {
+	return r.store.ReadAt(ctx, tenant, log, positions)
+}
+
 // ReadAfter is Store.ReadAfter. Pages come in any order, and may be shorter than they could be.
 func (r *Reader) ReadAfter(ctx context.Context, log Log, cursors []Cursor, types []string, limit int) ([]Page, error) {
 	tail := r.tails[log]

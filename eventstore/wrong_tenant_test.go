@@ -46,6 +46,10 @@ func TestEveryQuerySeesItsTenantOnly(t *testing.T) {
 			}
 			return len(found[0].Events), err
 		},
+		"Store.ReadAt": func(ctx context.Context) (int, error) {
+			found, err := store.ReadAt(ctx, wrong, log, []int64{1, 2})
+			return len(found), err
+		},
 		"Store.LoadAt": func(ctx context.Context) (int, error) {
 			found, position, err := store.LoadAt(ctx, wrong, log, stream("s"), eventstore.Range{}, past)
 			return len(found) + int(position), err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,49 +28,63 @@ type place struct {
 	Tenant        string     `db:"tenant_id"`
 	Epoch         int64      `db:"epoch"`
 	Position      int64      `db:"position"`
+	Parked        int64      `db:"parked"` // events
 	UpdatedAt     time.Time  `db:"updated_at"`
 	Error         *string    `db:"error"`
 	ErrorPosition *int64     `db:"error_position"`
 	FailedAt      *time.Time `db:"failed_at"`
 }
 
-// errMoved says that the checkpoint is not where this runner left it.
+// errMoved says that the checkpoint is not where this runner left it, or may not move: the projection is paused, or its
+// generation is dropped.
 var errMoved = errors.New("another runner has moved the checkpoint")
 
 const setTenant = `select set_config('phantom.tenant', $1, true), set_config('lock_timeout', $2, true)`
+
+// A generation's lock is held shared by every batch, and alone by who changes what batches go by: nothing is applied
+// meanwhile. It is taken in a statement of its own, so that the next one sees what its last holder committed.
+const (
+	shareSQL = `select pg_advisory_xact_lock_shared(hashtextextended('phantom.projection/' || $1 || '/' || $2, 0))`
+	aloneSQL = `select pg_advisory_xact_lock(hashtextextended('phantom.projection/' || $1 || '/' || $2, 0))`
+)
+
+func (id identity) lock(batch *pgx.Batch, sql string) {
+	batch.Queue(sql, id.Projection, strconv.Itoa(id.Generation))
+}
 
 // The first batch inserts the row; without it, a cursor beyond 0 means that the row was taken away.
 const advanceSQL = `
 insert into phantom.projection_checkpoint as c
     (tenant_id, log, projection, generation, epoch, position)
-select $1, $2, $3, $4, $5, $7::bigint
-where $6::bigint = 0 or exists (
+select $1, $2, g.projection, b.generation, $5, $7::bigint
+from phantom.projection_generation g
+join phantom.projection_build b on b.projection = g.projection
+where g.projection = $3 and b.generation = $4 and g.paused_at is null and b.state <> 'dropping'
+  and ($6::bigint = 0 or exists (
     select 1 from phantom.projection_checkpoint
-    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4)
+    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4))
 on conflict on constraint projection_checkpoint_pkey do update
 set position = excluded.position, epoch = excluded.epoch, updated_at = clock_timestamp(),
     error = null, error_position = null, failed_at = null
-where c.position = $6 and c.epoch <= excluded.epoch`
+where c.position = $6 and c.epoch <= excluded.epoch
+returning parked`
 
 // advance moves a tenant's checkpoint, and leaves its row locked for the rest of the transaction: a
-// second runner waits there and then finds that it has moved (errMoved).
-func (id identity) advance(ctx context.Context, tx pgx.Tx, epoch int64, from eventstore.Cursor, to int64) error {
+// second runner waits there and then finds that it has moved (errMoved). It tells how many events are parked.
+func (id identity) advance(ctx context.Context, tx pgx.Tx, epoch int64, from eventstore.Cursor, to int64) (parked int64, err error) {
 	var batch pgx.Batch
 	batch.Queue(setTenant, from.Tenant, lockTimeout)
-	batch.Queue(advanceSQL, from.Tenant, id.Log, id.Projection, id.Generation, epoch, from.After, to)
-	results := tx.SendBatch(ctx, &batch)
-	_, err := results.Exec()
-	if err != nil {
-		return errors.Join(id.because(from.Tenant, err), results.Close())
+	id.lock(&batch, shareSQL)
+	batch.Queue(advanceSQL, from.Tenant, id.Log, id.Projection, id.Generation, epoch, from.After, to).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&parked) })
+	err = tx.SendBatch(ctx, &batch).Close()
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, errMoved
+	case err != nil:
+		return 0, id.because(from.Tenant, err)
 	}
-	tag, err := results.Exec()
-	if err = errors.Join(err, results.Close()); err != nil {
-		return id.because(from.Tenant, err)
-	}
-	if tag.RowsAffected() != 1 {
-		return errMoved
-	}
-	return nil
+	return parked, nil
 }
 
 func (id identity) because(tenant string, err error) error {
@@ -77,7 +92,7 @@ func (id identity) because(tenant string, err error) error {
 }
 
 const placeSQL = `
-select tenant_id, epoch, position, updated_at, error, error_position, failed_at
+select tenant_id, epoch, position, parked, updated_at, error, error_position, failed_at
 from phantom.projection_checkpoint
 where tenant_id = $1 and log = $2 and projection = $3 and generation = $4`
 
@@ -101,7 +116,7 @@ func (id identity) read(ctx context.Context, pool *pgxpool.Pool, tenant string) 
 }
 
 const placesSQL = `
-select tenant_id, epoch, position, updated_at, error, error_position, failed_at
+select tenant_id, epoch, position, parked, updated_at, error, error_position, failed_at
 from phantom.projection_places($1, $2)`
 
 // readAll tells where all tenants stand.
@@ -142,85 +157,4 @@ func (id identity) fail(ctx context.Context, pool *pgxpool.Pool, epoch int64, at
 		return id.because(at.Tenant, err)
 	}
 	return nil
-}
-
-const registerSQL = `
-insert into phantom.projection_generation (projection, log) values ($1, $2)
-on conflict on constraint projection_generation_pkey do nothing`
-
-const takeOverSQL = `
-update phantom.projection_generation set epoch = epoch + 1, seen_at = clock_timestamp() where projection = $1
-returning live_generation, epoch`
-
-// takeOver makes the caller the youngest runner of a projection.
-func takeOver(ctx context.Context, pool *pgxpool.Pool, p Projection) (id identity, epoch int64, err error) {
-	id = identity{Projection: p.Name(), Log: p.Log()}
-	var batch pgx.Batch
-	batch.Queue(registerSQL, p.Name(), p.Log())
-	batch.Queue(takeOverSQL, p.Name()).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&id.Generation, &epoch)
-	})
-	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return id, 0, fmt.Errorf("taking over projection %s: %w", p.Name(), err)
-	}
-	return id, epoch, nil
-}
-
-// beat says that a runner lives, unless there is a younger one.
-func (id identity) beat(ctx context.Context, pool *pgxpool.Pool, epoch int64) (youngest bool, err error) {
-	const query = `update phantom.projection_generation set seen_at = clock_timestamp() where projection = $1 and epoch = $2`
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	tag, err := pool.Exec(ctx, query, id.Projection, epoch)
-	if err != nil {
-		return false, fmt.Errorf("beat of projection %s: %w", id.Projection, err)
-	}
-	return tag.RowsAffected() == 1, nil
-}
-
-// deserted tells whether the youngest runner has left or is silent, by the database's clock.
-func (id identity) deserted(ctx context.Context, pool *pgxpool.Pool, silence time.Duration) (deserted bool, err error) {
-	const query = `select coalesce(seen_at < clock_timestamp() - make_interval(secs => $2), true)
-		from phantom.projection_generation where projection = $1`
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	if err := pool.QueryRow(ctx, query, id.Projection, silence.Seconds()).Scan(&deserted); err != nil {
-		return false, fmt.Errorf("who runs projection %s: %w", id.Projection, err)
-	}
-	return deserted, nil
-}
-
-// leave lets a runner that stands by take over at once.
-func (id identity) leave(ctx context.Context, pool *pgxpool.Pool, epoch int64) error {
-	const query = `update phantom.projection_generation set seen_at = null where projection = $1 and epoch = $2`
-	if _, err := pool.Exec(ctx, query, id.Projection, epoch); err != nil {
-		return fmt.Errorf("leave projection %s: %w", id.Projection, err)
-	}
-	return nil
-}
-
-const epochSQL = `select epoch from phantom.projection_generation where projection = $1`
-
-// join works beside whoever runs the projection, with the epoch that there is: compare-and-set keeps
-// them apart.
-func join(ctx context.Context, pool *pgxpool.Pool, p Projection) (epoch int64, err error) {
-	var batch pgx.Batch
-	batch.Queue(registerSQL, p.Name(), p.Log())
-	batch.Queue(epochSQL, p.Name()).QueryRow(func(row pgx.Row) error { return row.Scan(&epoch) })
-	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return 0, fmt.Errorf("joining projection %s: %w", p.Name(), err)
-	}
-	return epoch, nil
-}
-
-const liveSQL = `select coalesce(
-    (select live_generation from phantom.projection_generation where projection = $1), 1)`
-
-// live is the generation that answers questions now.
-func live(ctx context.Context, pool *pgxpool.Pool, p Projection) (identity, error) {
-	id := identity{Projection: p.Name(), Log: p.Log()}
-	if err := pool.QueryRow(ctx, liveSQL, p.Name()).Scan(&id.Generation); err != nil {
-		return id, fmt.Errorf("live generation of projection %s: %w", p.Name(), err)
-	}
-	return id, nil
 }

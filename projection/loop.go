@@ -3,45 +3,49 @@ package projection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"phantom/eventstore"
 	"phantom/eventstore/follow"
 )
 
-// work drives one projection: it is what a follow.Loop asks for.
+// work drives one generation of a projection: it is what a follow.Loop asks for.
 type work struct {
 	step
 
 	seen *seen
+	pace *rate.Limiter // of events
 }
 
-func newLoop(params *Params, t *track) *follow.Loop {
-	w := &work{step: step{params: params, projection: t.projection}, seen: t.seen}
+func newLoop(params *Params, t *track, generation int, pace *rate.Limiter) *follow.Loop {
+	id := identity{Projection: t.projection.Name(), Log: t.projection.Log(), Generation: generation}
+	w := &work{step: step{params: params, projection: t.projection, id: id}, seen: t.seen, pace: pace}
 	return follow.NewLoop(follow.Params{
-		Tail: params.Tails[t.projection.Log()], Sweep: params.Sweep,
-		Heads: func(ctx context.Context) (map[string]int64, error) { return params.Feed.Heads(ctx, t.projection.Log()) },
+		Tail: params.Tails[id.Log], Sweep: params.Sweep,
+		Heads: func(ctx context.Context) (map[string]int64, error) { return params.Feed.Heads(ctx, id.Log) },
 
 		Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch,
-		Failed: func(err error) { params.Failed(t.projection.Name(), "", err) },
+		Failed: func(err error) { params.Failed(id.Projection, "", err) },
 	}, w)
 }
 
 // Begin implements follow.Work.
 func (w *work) Begin(ctx context.Context) ([]follow.Place, error) {
-	id, epoch, err := takeOver(ctx, w.params.Pool, w.projection)
+	epoch, err := w.id.takeOver(ctx, w.params.Pool)
 	if err != nil {
 		return nil, err
 	}
-	found, err := id.readAll(ctx, w.params.Pool)
+	found, err := w.id.readAll(ctx, w.params.Pool)
 	if err != nil {
 		return nil, err
 	}
-	w.id, w.epoch = id, epoch
+	w.epoch = epoch
 	places := make([]follow.Place, 0, len(found))
 	for _, at := range found {
 		places = append(places, follow.Place{Tenant: at.Tenant, Position: at.Position})
-		w.seen.put(at.Tenant, at.Position)
 	}
 	return places, nil
 }
@@ -73,19 +77,18 @@ func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
 	page := task.Page
 	err := page.Err // it counts once all that lies before it is applied
 	if page.Through > task.After {
-		err = w.apply(ctx, task.After, page)
+		err = w.take(ctx, task)
 	}
 	if errors.Is(err, errMoved) {
 		var at place
-		at, err = w.id.read(ctx, w.params.Pool, page.Tenant)
-		if err == nil {
-			w.seen.put(page.Tenant, at.Position)
-			return follow.Outcome{End: follow.Moved, Position: at.Position, Superseded: at.Epoch > w.epoch}
+		if at, err = w.id.read(ctx, w.params.Pool, page.Tenant); err == nil {
+			return w.moved(task, at)
 		}
 	}
 	switch {
 	case err == nil:
-		w.seen.put(page.Tenant, page.Through)
+		w.seen.moved(page.Tenant)
+		w.params.Applied(w.id.Projection, len(page.Events))
 		return follow.Outcome{End: follow.Done, Position: page.Through}
 	case ctx.Err() != nil:
 		return follow.Outcome{End: follow.Cut}
@@ -94,6 +97,31 @@ func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
 	}
 	w.blame(ctx, eventstore.Cursor{Tenant: page.Tenant, After: task.After}, page, err)
 	return follow.Outcome{End: follow.Failed}
+}
+
+// take applies a page at the pace that is allowed. An event that is its own fault is parked.
+func (w *work) take(ctx context.Context, task follow.Task) error {
+	page := task.Page
+	if err := w.pace.WaitN(ctx, len(page.Events)); err != nil {
+		return err
+	}
+	err := w.apply(ctx, task.After, page)
+	if err == nil || len(page.Events) != 1 || !poison(err) {
+		return err
+	}
+	w.params.Failed(w.id.Projection, page.Tenant, fmt.Errorf("parked: %w", describe(w.id, page, err)))
+	return w.setAside(ctx, task.After, page, err)
+}
+
+// moved goes on where the checkpoint is. One that is where it was may not move now: the projection is paused, or the
+// generation dropped, and this loop is about to hear it.
+func (w *work) moved(task follow.Task, at place) follow.Outcome {
+	superseded := at.Epoch > w.epoch
+	if at.Position == task.After && !superseded {
+		return follow.Outcome{End: follow.Failed}
+	}
+	w.seen.moved(task.Page.Tenant)
+	return follow.Outcome{End: follow.Moved, Position: at.Position, Superseded: superseded}
 }
 
 // blame writes down why a tenant does not move; what cannot be written down is told.

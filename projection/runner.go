@@ -3,7 +3,6 @@ package projection
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,7 +13,7 @@ import (
 // Params says how a Runner works. Zero durations and counts take the defaults that are named.
 type Params struct {
 	// Pool is of the serving role. A tenant that is stuck holds one connection for up to 2 s; a Runner
-	// uses at most Workers + 1 connections a projection.
+	// uses at most Workers + 1 connections a generation that it applies.
 	Pool *pgxpool.Pool
 	Feed Feed
 	// Tails tell who has news, by log, and must run; a log without one is swept.
@@ -22,6 +21,7 @@ type Params struct {
 	// Projections have names of their own.
 	Projections []Projection
 
+	Steer    time.Duration // looks at what it is told this often; default 500 ms
 	Sweep    time.Duration // without a tail, looks for news this often; default 1 s
 	Takeover time.Duration // a younger runner that was not seen for so long is replaced; default 5 s
 	Workers  int           // tenants applied at a time, by projection; default 4
@@ -29,6 +29,8 @@ type Params struct {
 	// Failed, if given, hears of each failure to apply a tenant's events, from several goroutines. The
 	// status keeps the last one anyway.
 	Failed func(projection, tenant string, err error)
+	// Applied, if given, hears how many events a projection has applied or parked, of any generation.
+	Applied func(projection string, events int)
 }
 
 // Runner keeps projections up to date, and tells how far they are. Its questions also work where it
@@ -36,9 +38,10 @@ type Params struct {
 type Runner struct {
 	params Params
 	tracks map[string]*track
+	nudged chan struct{} // this process has steered
 }
 
-// track is a projection with what the process knows of its places.
+// track is a projection with those who wait for it.
 type track struct {
 	projection Projection
 	seen       *seen
@@ -46,6 +49,7 @@ type track struct {
 
 // NewRunner checks the parameters; two projections of one name are refused.
 func NewRunner(params Params) (*Runner, error) {
+	params.Steer = positive(params.Steer, 500*time.Millisecond)
 	params.Sweep = positive(params.Sweep, time.Second)
 	params.Takeover = positive(params.Takeover, 5*time.Second)
 	params.Workers = positive(params.Workers, 4)
@@ -53,7 +57,10 @@ func NewRunner(params Params) (*Runner, error) {
 	if params.Failed == nil {
 		params.Failed = func(string, string, error) {}
 	}
-	r := &Runner{params: params, tracks: map[string]*track{}}
+	if params.Applied == nil {
+		params.Applied = func(string, int) {}
+	}
+	r := &Runner{params: params, tracks: map[string]*track{}, nudged: make(chan struct{}, 1)}
 	for _, p := range params.Projections {
 		if _, twice := r.tracks[p.Name()]; twice {
 			return nil, fmt.Errorf("two projections are named %q: checkpoints are kept by name", p.Name())
@@ -70,15 +77,12 @@ func positive[N int | time.Duration](given, fallback N) N {
 	return fallback
 }
 
-// Run applies news until ctx ends, and returns when all that it started has ended. What goes wrong is
-// tried again; the status tells.
-func (r *Runner) Run(ctx context.Context) error {
-	var loops sync.WaitGroup
-	for _, t := range r.tracks {
-		loops.Go(func() { newLoop(&r.params, t).Run(ctx) })
+// nudge makes a runner of this process look at what it is told.
+func (r *Runner) nudge() {
+	select {
+	case r.nudged <- struct{}{}:
+	default:
 	}
-	loops.Wait()
-	return nil
 }
 
 // Names lists the projections in the order in which they were given.
@@ -99,24 +103,22 @@ func (r *Runner) track(name string) (*track, error) {
 }
 
 // Fill applies a generation of a projection to every tenant up to the heads of now, one batch after the
-// other, and stops at the first failure. A rebuild fills the next generation beside the live one; on the
-// live one it works side by side with its runner.
+// other, and stops at the first failure: it parks nothing. Beside a runner it works side by side with it.
 func (r *Runner) Fill(ctx context.Context, name string, generation int) error {
 	t, err := r.track(name)
 	if err != nil {
 		return err
 	}
-	epoch, err := join(ctx, r.params.Pool, t.projection)
-	if err != nil {
+	s := step{
+		params: &r.params, projection: t.projection,
+		id: identity{Projection: name, Log: t.projection.Log(), Generation: generation},
+	}
+	if s.epoch, err = s.id.join(ctx, r.params.Pool, t.projection); err != nil {
 		return err
 	}
 	heads, err := r.params.Feed.Heads(ctx, t.projection.Log())
 	if err != nil {
 		return fmt.Errorf("filling %s: heads of the log: %w", name, err)
-	}
-	s := step{
-		params: &r.params, projection: t.projection, epoch: epoch,
-		id: identity{Projection: name, Log: t.projection.Log(), Generation: generation},
 	}
 	for tenant, head := range heads {
 		if err := s.fill(ctx, tenant, head); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ create table phantom.tally (
 alter table phantom.tally enable row level security, force row level security;
 create policy tally_tenant on phantom.tally to phantom_serving
 	using (tenant_id = nullif(current_setting('phantom.tenant', true), ''));
-grant select, insert, update on phantom.tally to phantom_serving`
+grant select, insert, update, delete on phantom.tally to phantom_serving`
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
@@ -56,6 +57,10 @@ func newStage(t *testing.T) *stage {
 // until it is cured.
 type tally struct {
 	cured atomic.Bool
+	// broken makes the data "missing" ask for a table that is not there, as a schema that is behind does.
+	broken atomic.Bool
+	// applied hears of the positions in the order of their application, if set; also of what is rolled back.
+	applied func(position int64)
 	// entered and leave, if set, hold Apply in its middle: rows are written, nothing is committed.
 	entered chan struct{}
 	leave   chan struct{}
@@ -64,11 +69,28 @@ type tally struct {
 func (*tally) Name() string        { return "tally" }
 func (*tally) Log() eventstore.Log { return eventstore.Lifecycle }
 func (*tally) Types() []string     { return []string{"Counted"} }
+func (*tally) Tables() []projection.Table {
+	return []projection.Table{{Name: "tally", Kind: projection.Appended}}
+}
+
+// Group is what stands before the slash of a stream's id.
+func (*tally) Group(e eventstore.Event) string {
+	group, _, _ := strings.Cut(e.AggregateID, "/")
+	return group
+}
 
 func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
 	for _, e := range events {
 		if string(e.EventData) == `"poison"` && !p.cured.Load() {
 			return errors.New("it is poison")
+		}
+		if string(e.EventData) == `"missing"` && p.broken.Load() {
+			if _, err := tx.Exec(ctx, `select * from phantom.not_there`); err != nil {
+				return err
+			}
+		}
+		if p.applied != nil {
+			p.applied(e.Position)
 		}
 		if _, err := tx.Exec(ctx, `insert into phantom.tally as t (tenant_id, generation, position)
 			values ($1, $2, $3) on conflict (tenant_id, generation, position) do update set times = t.times + 1`,
@@ -92,6 +114,12 @@ func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 	}
 }
 
+// appendTo writes events of type Counted to a stream.
+func (s *stage) appendTo(tenant, stream string, data ...string) int64 {
+	s.t.Helper()
+	return s.write(tenant, stream, "Counted", data...)
+}
+
 // append writes events of type Counted with the data given, and answers with the tenant's head.
 func (s *stage) append(tenant string, data ...string) int64 {
 	s.t.Helper()
@@ -99,6 +127,11 @@ func (s *stage) append(tenant string, data ...string) int64 {
 }
 
 func (s *stage) appendType(tenant, eventType string, data ...string) int64 {
+	s.t.Helper()
+	return s.write(tenant, "a", eventType, data...)
+}
+
+func (s *stage) write(tenant, stream, eventType string, data ...string) int64 {
 	s.t.Helper()
 	events := make([]eventstore.NewEvent, 0, len(data))
 	for _, text := range data {
@@ -109,7 +142,7 @@ func (s *stage) appendType(tenant, eventType string, data ...string) int64 {
 		})
 	}
 	done, err := s.store.Append(s.t.Context(), tenant, eventstore.Lifecycle, []eventstore.Append{
-		{Stream: eventstore.Stream{Type: "Thing", ID: "a"}, Events: events},
+		{Stream: eventstore.Stream{Type: "Thing", ID: stream}, Events: events},
 	}, nil)
 	require.NoError(s.t, err)
 	return done[0].Position
@@ -127,7 +160,7 @@ func (s *stage) runner(p projection.Projection, change ...func(*projection.Param
 	s.t.Helper()
 	params := projection.Params{
 		Pool: s.pool, Feed: s.store, Projections: []projection.Projection{p},
-		Sweep: 10 * time.Millisecond, Takeover: 50 * time.Millisecond,
+		Steer: 10 * time.Millisecond, Sweep: 10 * time.Millisecond, Takeover: 50 * time.Millisecond,
 	}
 	for _, c := range change {
 		c(&params)

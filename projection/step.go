@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,20 +28,42 @@ type step struct {
 }
 
 // apply writes the rows of a page and moves the checkpoint from after to the page's end, both or
-// neither. An errMoved means that another runner was there.
+// neither; what waits behind a parked event is parked. An errMoved means that another runner was there, or that nothing may
+// move.
 func (s *step) apply(ctx context.Context, after int64, page eventstore.Page) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	from := eventstore.Cursor{Tenant: page.Tenant, After: after}
 	return pgx.BeginFunc(ctx, s.params.Pool, func(tx pgx.Tx) error {
-		if err := s.id.advance(ctx, tx, s.epoch, from, page.Through); err != nil {
+		parked, err := s.id.advance(ctx, tx, s.epoch, from, page.Through)
+		if err != nil || len(page.Events) == 0 {
 			return err
 		}
-		if len(page.Events) == 0 {
-			return nil
+		flow := page.Events
+		if parked > 0 {
+			var wait []aside
+			if flow, wait, err = s.sort(ctx, tx, page); err != nil {
+				return err
+			}
+			if err := s.id.park(ctx, tx, page.Tenant, wait); err != nil {
+				return err
+			}
 		}
-		return s.projection.Apply(ctx, tx, s.id.Generation, page.Events)
+		return s.rows(ctx, tx, flow)
 	})
+}
+
+// rows applies events. A panic is the fault of one of them, like an error.
+func (s *step) rows(ctx context.Context, tx pgx.Tx, events []eventstore.Event) (err error) {
+	if len(events) == 0 {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("it panics: %v", r)
+		}
+	}()
+	return s.projection.Apply(ctx, tx, s.id.Generation, events)
 }
 
 // read asks the feed for what follows the cursors.
@@ -76,8 +99,12 @@ func (s *step) fill(ctx context.Context, tenant string, head int64) error {
 		case err == nil:
 			at.Position = pages[0].Through
 		case errors.Is(err, errMoved): // a runner is on the same generation: go on where it stands
+			before := at.Position
 			if at, err = s.id.read(ctx, s.params.Pool, tenant); err != nil {
 				return err
+			}
+			if at.Position == before && at.Epoch <= s.epoch {
+				return refused("projection %s, generation %d, is paused or dropped", s.id.Projection, s.id.Generation)
 			}
 			s.epoch = max(s.epoch, at.Epoch)
 		default:
@@ -100,4 +127,9 @@ func describe(id identity, page eventstore.Page, err error) error {
 	}
 	return fmt.Errorf("projection %s cannot apply tenant %s up to position %d: %w",
 		id.Projection, page.Tenant, page.Through, err)
+}
+
+// storable is a text that PostgreSQL takes.
+func storable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "\ufffd")
 }

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
-)
 
-// ErrUnknown says that no projection of the runner has that name.
-var ErrUnknown = errors.New("there is no such projection")
+	"github.com/jackc/pgx/v5"
+)
 
 // ErrNotReached says that a projection had not seen a position when the waiting ended. Errors carry a
 // *NotReached.
@@ -41,20 +40,17 @@ const (
 )
 
 // WaitFor returns when the rows that the projection shows of the tenant hold everything up to the
-// position of its log, or with a *NotReached when ctx ends first; so give it a deadline. A runner in
-// this process wakes it; without one it polls.
+// position of its log, or with a *NotReached when ctx ends first; so give it a deadline. What is parked counts as seen. A
+// runner in this process wakes it; without one it polls.
 func (r *Runner) WaitFor(ctx context.Context, name, tenant string, position int64) error {
 	t, err := r.track(name)
 	if err != nil {
 		return err
 	}
-	last := place{}
+	last := shown{}
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
-		reached, changed := t.seen.look(tenant, position)
-		if reached {
-			return nil
-		}
-		at, err := r.place(ctx, t, tenant)
+		changed := t.seen.change(tenant)
+		at, err := r.shown(ctx, name, tenant)
 		switch {
 		case err == nil && at.Position >= position:
 			return nil
@@ -69,21 +65,37 @@ func (r *Runner) WaitFor(ctx context.Context, name, tenant string, position int6
 	}
 }
 
-// place is where the live generation stands.
-func (r *Runner) place(ctx context.Context, t *track, tenant string) (place, error) {
-	id, err := live(ctx, r.params.Pool, t.projection)
-	if err != nil {
-		return place{}, err
-	}
-	return id.read(ctx, r.params.Pool, tenant)
+// shown is where the generation stands that answers questions.
+type shown struct {
+	Position int64
+	Cause    string // why it does not move, if it does not
 }
 
-func notReached(name string, wanted int64, last place) error {
-	e := &NotReached{Projection: name, Wanted: wanted, Actual: last.Position}
-	if last.Error != nil {
-		e.Cause = *last.Error
+const shownSQL = `
+select coalesce(c.position, 0), case when g.paused_at is not null then
+    'it is paused since ' || to_char(g.paused_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') || coalesce(' (' || nullif(g.pause_reason, '') || ')', '')
+    else coalesce(c.error, '') end
+from phantom.projection_generation g
+left join phantom.projection_checkpoint c
+    on c.tenant_id = $1 and c.log = g.log and c.projection = g.projection and c.generation = g.live_generation
+where g.projection = $2`
+
+func (r *Runner) shown(ctx context.Context, name, tenant string) (at shown, err error) {
+	var batch pgx.Batch
+	batch.Queue(setTenant, tenant, lockTimeout)
+	batch.Queue(shownSQL, tenant, name).QueryRow(func(row pgx.Row) error { return row.Scan(&at.Position, &at.Cause) })
+	err = r.params.Pool.SendBatch(ctx, &batch).Close()
+	if errors.Is(err, pgx.ErrNoRows) { // nobody has run it yet
+		return at, nil
 	}
-	return e
+	if err != nil {
+		return at, fmt.Errorf("where projection %s stands of tenant %s: %w", name, tenant, err)
+	}
+	return at, nil
+}
+
+func notReached(name string, wanted int64, last shown) error {
+	return &NotReached{Projection: name, Wanted: wanted, Actual: last.Position, Cause: last.Cause}
 }
 
 // sleep ends with a change or the pause, and answers false when ctx ended.
@@ -99,39 +111,42 @@ func sleep(ctx context.Context, changed <-chan struct{}, pause time.Duration) bo
 	return ctx.Err() == nil
 }
 
-// seen is what this process knows of a projection's places: at least these are committed. It wakes
-// those who wait for more.
+// seen wakes those who wait for a tenant's place to move.
 type seen struct {
-	mu        sync.Mutex
-	positions map[string]int64
-	waiters   map[string]chan struct{} // by tenant; closed when it moves
+	mu      sync.Mutex
+	waiters map[string]chan struct{} // by tenant; closed when it moves
 }
 
-func newSeen() *seen {
-	return &seen{positions: map[string]int64{}, waiters: map[string]chan struct{}{}}
-}
+func newSeen() *seen { return &seen{waiters: map[string]chan struct{}{}} }
 
-func (s *seen) put(tenant string, position int64) {
+// moved wakes those who wait for a tenant.
+func (s *seen) moved(tenant string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.positions[tenant] = position
 	if changed, waited := s.waiters[tenant]; waited {
 		close(changed)
 		delete(s.waiters, tenant)
 	}
 }
 
-// look answers whether a position is reached, and else with a channel that is closed at the next put.
-func (s *seen) look(tenant string, position int64) (bool, <-chan struct{}) {
+// all wakes everybody.
+func (s *seen) all() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.positions[tenant] >= position {
-		return true, nil
+	for _, changed := range s.waiters {
+		close(changed)
 	}
+	clear(s.waiters)
+}
+
+// change is closed at the next move of a tenant.
+func (s *seen) change(tenant string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	changed, waited := s.waiters[tenant]
 	if !waited {
 		changed = make(chan struct{})
 		s.waiters[tenant] = changed
 	}
-	return false, changed
+	return changed
 }

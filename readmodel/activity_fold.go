@@ -8,10 +8,11 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // InferenceActivity is the projection that counts a model's inferences.
-type InferenceActivity struct{}
+type InferenceActivity struct{ byModel }
 
 // Name is that of its checkpoints.
 func (InferenceActivity) Name() string { return InferenceActivityName }
@@ -22,6 +23,11 @@ func (InferenceActivity) Log() eventstore.Log { return eventstore.Inference }
 // Types are all events of the inference log.
 func (InferenceActivity) Types() []string {
 	return types(domain.InferenceMade{}, domain.FeedbackRecorded{})
+}
+
+// Tables are all that it writes.
+func (InferenceActivity) Tables() []projection.Table {
+	return []projection.Table{{Name: "model_activity", Kind: projection.Counted}}
 }
 
 // activity is what a batch adds to a model's counts.

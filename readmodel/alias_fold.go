@@ -8,6 +8,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // aliasRow is a row of phantom.alias.
@@ -31,7 +32,7 @@ const aliasColumns = `a.from_position, a.model_id, a.alias, a.version, a.previou
 	a.assigned_at, a.assigned_by`
 
 // Aliases is the projection of what a model's aliases name.
-type Aliases struct{}
+type Aliases struct{ byModel }
 
 // Name is that of its checkpoints.
 func (Aliases) Name() string { return AliasesName }
@@ -41,6 +42,11 @@ func (Aliases) Log() eventstore.Log { return eventstore.Lifecycle }
 
 // Types are what moves an alias.
 func (Aliases) Types() []string { return types(domain.AliasAssigned{}, domain.AliasRemoved{}) }
+
+// Tables are all that it writes.
+func (Aliases) Tables() []projection.Table {
+	return []projection.Table{{Name: "alias", Kind: projection.History}}
+}
 
 const loadAliasesSQL = `
 select ` + aliasColumns + `

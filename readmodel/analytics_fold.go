@@ -2,7 +2,6 @@ package readmodel
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -11,13 +10,15 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
-// InferenceAnalytics is the projection that measures each version at each target in buckets of time.
+// InferenceAnalytics is the projection that counts, by minute, what each version answered at each target.
 //
-// A label finds its inference by the id of its event: within the batch, else in the log itself, so that nothing has
-// to be kept of each inference. A label that comes before its inference waits in phantom.inference_label.
-type InferenceAnalytics struct{}
+// A label counts in the minute of its inference, and the first of each row only. It is judged by the
+// prediction in clear: where that is sealed, erased or not captured, it counts nowhere. The prediction is
+// read from the log, where it stands before the label; a label that came first waits in inference_label.
+type InferenceAnalytics struct{ byModel }
 
 // Name is that of its checkpoints.
 func (InferenceAnalytics) Name() string { return InferenceAnalyticsName }
@@ -30,190 +31,300 @@ func (InferenceAnalytics) Types() []string {
 	return types(domain.InferenceMade{}, domain.FeedbackRecorded{})
 }
 
-// The sizes of the stored buckets, in minutes.
-const (
-	minuteBucket = 1
-	hourBucket   = 60
-)
-
-// bucketKey names a row of phantom.inference_bucket.
-type bucketKey struct {
-	model   domain.ModelID
-	minutes int16
-	start   time.Time // UTC
-	version domain.Version
-	target  domain.Target
-}
-
-func keyOf(made recorded, e domain.InferenceMade, minutes int16) bucketKey {
-	return bucketKey{
-		model: made.model, minutes: minutes, version: e.Version, target: e.Target,
-		start: made.OccurredAt.Truncate(time.Duration(minutes) * time.Minute),
+// Tables are all that it writes.
+func (InferenceAnalytics) Tables() []projection.Table {
+	return []projection.Table{
+		{Name: "inference_bucket", Kind: projection.Counted}, {Name: "inference_label", Kind: projection.Counted},
 	}
 }
 
-// counts tells whether an inference says something of its version: what the client got wrong does not.
-func counts(e domain.InferenceMade) bool { return e.Outcome != outcomeBadRequest }
-
-const outcomeBadRequest = "bad_request"
-
-// predicted is the prediction that a label can judge, or "".
-func predicted(e domain.InferenceMade) string {
-	if e.Outcome != outcomeOK {
-		return ""
-	}
-	return domain.ScalarText(e.Prediction.Clear)
-}
-
-// labelDigest is what is kept of a label: enough to compare it.
-func labelDigest(scalar string) string {
-	sum := sha256.Sum256([]byte(scalar))
-	return string(sum[:16])
-}
-
-// inferenceOf is the id of the event that a label is about.
-func inferenceOf(e domain.FeedbackRecorded) uuid.UUID {
-	return domain.InferenceMade{InferenceID: e.InferenceID, Row: e.Row}.ID()
-}
-
-// Apply adds a batch to its buckets. That it is added once is the checkpoint's doing, which also keeps others from the
-// rows meanwhile.
+// Apply folds a batch into the buckets that it touches: they are read once and written once.
 func (InferenceAnalytics) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
 	facts, err := decode(events)
 	if err != nil {
 		return err
 	}
-	f := analyticsFold{
-		scope: scope{tenant: events[0].TenantID, generation: generation},
-		made:  map[uuid.UUID]recorded{}, labels: map[uuid.UUID]string{}, added: map[bucketKey]*measure{},
+	fold := &analyticsFold{
+		scope: scope{events[0].TenantID, generation}, buckets: map[bucketKey]*bucketDelta{},
+		labels: map[answerKey]*labelRow{}, made: map[answerKey]recorded{}, changed: map[answerKey]bool{},
 	}
-	if err := f.load(ctx, tx, facts); err != nil {
+	if err := fold.load(ctx, tx, facts); err != nil {
 		return err
 	}
 	for _, fact := range facts {
-		if err := f.apply(fact); err != nil {
-			return err
+		if err := fold.apply(fact); err != nil {
+			return fmt.Errorf("event %d: %w", fact.Position, err)
 		}
 	}
-	return f.write(ctx, tx)
+	return fold.write(ctx, tx)
 }
 
-// analyticsFold adds up a batch.
+type answerKey struct {
+	id  domain.InferenceID
+	row int
+}
+
+type bucketKey struct {
+	model   domain.ModelID
+	minute  int64 // Unix seconds
+	target  domain.Target
+	version domain.Version
+}
+
+// bucketRow is a row of phantom.inference_bucket.
+type bucketRow struct {
+	TenantID      string         `json:"tenant_id"`
+	Generation    int            `json:"generation"`
+	ModelID       domain.ModelID `json:"model_id"`
+	Minute        time.Time      `json:"minute"`
+	Target        domain.Target  `json:"target"`
+	Version       domain.Version `json:"version"`
+	Inferences    int64          `json:"inferences"`
+	Errors        int64          `json:"errors"`
+	Confidences   int64          `json:"confidences"`
+	ConfidenceSum int64          `json:"confidence_sum"`
+	Labels        int64          `json:"labels"`
+	Correct       int64          `json:"correct"`
+	Latency       encoded        `json:"latency"`
+}
+
+func (b bucketRow) key() bucketKey { return bucketKey{b.ModelID, b.Minute.Unix(), b.Target, b.Version} }
+
+// bucketDelta is what is added to a bucket.
+type bucketDelta struct {
+	row     bucketRow
+	latency sketch
+}
+
+func (d *bucketDelta) add(b bucketRow) error {
+	d.row.Inferences += b.Inferences
+	d.row.Errors += b.Errors
+	d.row.Confidences += b.Confidences
+	d.row.ConfidenceSum += b.ConfidenceSum
+	d.row.Labels += b.Labels
+	d.row.Correct += b.Correct
+	return d.latency.merge(b.Latency)
+}
+
+// labelRow is a row of phantom.inference_label. Label is nil once the label has met its inference.
+type labelRow struct {
+	TenantID    string             `json:"tenant_id"`
+	Generation  int                `json:"generation"`
+	InferenceID domain.InferenceID `json:"inference_id"`
+	RowNumber   int                `json:"row_number"`
+	Label       *string            `json:"label"`
+}
+
 type analyticsFold struct {
-	scope  scope
-	made   map[uuid.UUID]recorded // inferences that stand before the event at hand and that the batch is about
-	labels map[uuid.UUID]string   // digests of the first labels, likewise
-	fresh  []uuid.UUID            // labels that are not stored yet
-	added  map[bucketKey]*measure
+	scope   scope
+	buckets map[bucketKey]*bucketDelta
+	labels  map[answerKey]*labelRow
+	changed map[answerKey]bool // labels to write
+	made    map[answerKey]recorded
 }
 
-const labelsSQL = `
-select inference_id, label_digest from phantom.inference_label
-where tenant_id = $1 and generation = $2 and inference_id = any ($3)`
+func answerOf(r recorded) answerKey {
+	switch e := r.Event.(type) {
+	case domain.InferenceMade:
+		return answerKey{e.InferenceID, e.Row}
+	case domain.FeedbackRecorded:
+		return answerKey{e.InferenceID, e.Row}
+	default:
+		return answerKey{}
+	}
+}
 
-const labelledSQL = `
-select e.position, e.event_id, e.tenant_id, e.aggregate_type, e.aggregate_id, e.aggregate_version, e.event_type,
-	e.event_version, e.event_data, e.metadata, e.occurred_at, e.recorded_at
+const knownLabelsSQL = `
+select l.inference_id, l.row_number, l.label
+from phantom.inference_label l
+join unnest($3::text[], $4::integer[]) as a (inference_id, row_number)
+	on a.inference_id = l.inference_id and a.row_number = l.row_number
+where l.tenant_id = $1 and l.generation = $2`
+
+const judgedInferencesSQL = `
+select e.position, e.aggregate_type, e.aggregate_id, e.aggregate_version, e.event_type, e.event_version, e.event_data,
+	e.metadata, e.occurred_at, e.recorded_at
 from inference.events e
-where e.tenant_id = $1 and e.event_id = any ($2) and e.position < $3 and e.event_type = 'InferenceMade'`
+where e.tenant_id = $1 and e.event_id = any($2)`
 
-// load reads the stored labels of the batch's inferences and labels, and the inferences from before the batch that
-// its labels are about.
+// load reads the labels of the batch's answers, and the answers of its labels.
 func (f *analyticsFold) load(ctx context.Context, tx pgx.Tx, facts []recorded) error {
-	var ids, before []uuid.UUID
-	within := map[uuid.UUID]bool{}
+	var ids []domain.InferenceID
+	var rows []int
+	var answers []uuid.UUID
+	for _, key := range keys(facts, func(r recorded) (answerKey, bool) { return answerOf(r), true }) {
+		ids, rows = append(ids, key.id), append(rows, key.row)
+	}
 	for _, fact := range facts {
-		switch e := fact.Event.(type) {
-		case domain.InferenceMade:
-			within[e.ID()] = true
-			ids = append(ids, e.ID())
-		case domain.FeedbackRecorded:
-			id := inferenceOf(e)
-			ids = append(ids, id)
-			if !within[id] {
-				before = append(before, id)
-			}
-		default:
+		if feedback, is := fact.Event.(domain.FeedbackRecorded); is {
+			answers = append(answers, domain.InferenceMade{InferenceID: feedback.InferenceID, Row: feedback.Row}.ID())
 		}
 	}
 	var batch pgx.Batch
-	var labels []struct {
-		InferenceID uuid.UUID
-		LabelDigest []byte
-	}
-	var made []eventstore.Event
-	collect(&batch, &labels, labelsSQL, f.scope.tenant, f.scope.generation, ids)
-	if len(before) > 0 {
-		collect(&batch, &made, labelledSQL, f.scope.tenant, before, facts[0].Position)
+	var known []labelRow
+	var logged []eventstore.Event
+	collect(&batch, &known, knownLabelsSQL, f.scope.tenant, f.scope.generation, ids, rows)
+	if len(answers) > 0 {
+		collect(&batch, &logged, judgedInferencesSQL, f.scope.tenant, answers)
 	}
 	if err := send(ctx, tx, &batch); err != nil {
 		return err
 	}
-	for _, label := range labels {
-		f.labels[label.InferenceID] = string(label.LabelDigest)
+	for _, row := range known {
+		row.TenantID, row.Generation = f.scope.tenant, f.scope.generation
+		f.labels[answerKey{row.InferenceID, row.RowNumber}] = &row
 	}
-	inferences, err := decode(made)
-	if err != nil {
-		return err
+	made, err := decode(logged)
+	for _, fact := range made {
+		f.made[answerOf(fact)] = fact
 	}
-	for i, inference := range inferences {
-		f.made[made[i].EventID] = inference
-	}
-	return nil
+	return err
 }
 
-func (f *analyticsFold) apply(r recorded) error {
-	switch e := r.Event.(type) {
+func (f *analyticsFold) apply(fact recorded) error {
+	key := answerOf(fact)
+	label := f.labels[key]
+	switch e := fact.Event.(type) {
 	case domain.InferenceMade:
-		id := e.ID()
-		f.made[id] = r
-		if !counts(e) {
+		if err := f.count(fact, e); err != nil {
+			return err
+		}
+		if label == nil || label.Label == nil {
 			return nil
 		}
-		for _, m := range f.buckets(r, e) {
-			if err := m.add(e); err != nil {
-				return fmt.Errorf("inference %s: %w", e.InferenceID, err)
-			}
-		}
-		if label, waits := f.labels[id]; waits {
-			f.judge(r, e, label)
-		}
+		text := *label.Label
+		label.Label, f.changed[key] = nil, true
+		return f.judge(fact, text)
 	case domain.FeedbackRecorded:
-		id := inferenceOf(e)
-		if _, twice := f.labels[id]; twice {
+		if label != nil {
 			return nil
 		}
-		f.labels[id] = labelDigest(domain.ScalarText(e.Label))
-		f.fresh = append(f.fresh, id)
-		if made, known := f.made[id]; known {
-			inference, _ := made.Event.(domain.InferenceMade)
-			f.judge(made, inference, f.labels[id])
+		text := domain.ScalarText(e.Label)
+		f.labels[key] = &labelRow{f.scope.tenant, f.scope.generation, key.id, key.row, nil}
+		f.changed[key] = true
+		if made, is := f.made[key]; is && made.Position < fact.Position {
+			return f.judge(made, text)
 		}
+		f.labels[key].Label = &text
 	default:
 	}
 	return nil
 }
 
-// judge compares a prediction with the row's first label, in the bucket of the inference.
-func (f *analyticsFold) judge(made recorded, e domain.InferenceMade, label string) {
-	prediction := predicted(e)
-	if prediction == "" {
-		return
+func (f *analyticsFold) count(fact recorded, e domain.InferenceMade) error {
+	bucket, err := f.bucket(fact, e)
+	if err != nil {
+		return err
 	}
-	for _, m := range f.buckets(made, e) {
-		m.judge(labelDigest(prediction) == label)
+	bucket.row.Inferences++
+	if e.Outcome != outcomeOK {
+		bucket.row.Errors++
 	}
+	if e.Confidence != nil {
+		bucket.row.Confidences++
+		bucket.row.ConfidenceSum += fixedConfidence(*e.Confidence)
+	}
+	return bucket.latency.add(e.InferenceTimeMS)
 }
 
-// buckets are what the batch adds to the minute and the hour of an inference.
-func (f *analyticsFold) buckets(made recorded, e domain.InferenceMade) [2]*measure {
-	var found [2]*measure
-	for i, minutes := range []int16{minuteBucket, hourBucket} {
-		key := keyOf(made, e, minutes)
-		if f.added[key] == nil {
-			f.added[key] = &measure{}
-		}
-		found[i] = f.added[key]
+// judge counts a label of an answer.
+func (f *analyticsFold) judge(made recorded, label string) error {
+	e, is := made.Event.(domain.InferenceMade)
+	prediction := domain.ScalarText(e.Prediction.Clear)
+	if !is || e.Outcome != outcomeOK || prediction == "" {
+		return nil
 	}
-	return found
+	bucket, err := f.bucket(made, e)
+	if err != nil {
+		return err
+	}
+	bucket.row.Labels++
+	if prediction == label {
+		bucket.row.Correct++
+	}
+	return nil
+}
+
+func (f *analyticsFold) bucket(made recorded, e domain.InferenceMade) (*bucketDelta, error) {
+	minute := made.OccurredAt.Truncate(time.Minute)
+	key := bucketKey{made.model, minute.Unix(), e.Target, e.Version}
+	if known, is := f.buckets[key]; is {
+		return known, nil
+	}
+	empty, err := newSketch()
+	if err != nil {
+		return nil, err
+	}
+	f.buckets[key] = &bucketDelta{latency: empty, row: bucketRow{
+		TenantID: f.scope.tenant, Generation: f.scope.generation, ModelID: key.model, Minute: minute, Target: e.Target, Version: e.Version,
+	}}
+	return f.buckets[key], nil
+}
+
+const touchedBucketsSQL = `
+select b.*
+from phantom.inference_bucket b
+join unnest($3::text[], $4::timestamptz[], $5::text[], $6::text[]) as k (model_id, minute, target, version)
+	on k.model_id = b.model_id and k.minute = b.minute and k.target = b.target and k.version = b.version
+where b.tenant_id = $1 and b.generation = $2`
+
+const storeBucketsSQL = `
+insert into phantom.inference_bucket
+select * from json_populate_recordset(null::phantom.inference_bucket, $1)
+on conflict on constraint inference_bucket_pkey do update
+set inferences = excluded.inferences, errors = excluded.errors, confidences = excluded.confidences,
+	confidence_sum = excluded.confidence_sum, labels = excluded.labels, correct = excluded.correct, latency = excluded.latency`
+
+const storeLabelsSQL = `
+insert into phantom.inference_label
+select * from json_populate_recordset(null::phantom.inference_label, $1)
+on conflict on constraint inference_label_pkey do update set label = excluded.label`
+
+func (f *analyticsFold) write(ctx context.Context, tx pgx.Tx) error {
+	if err := f.addStored(ctx, tx); err != nil {
+		return err
+	}
+	var batch pgx.Batch
+	rows := make([]bucketRow, 0, len(f.buckets))
+	for _, bucket := range f.buckets {
+		bucket.row.Latency = bucket.latency.encode()
+		rows = append(rows, bucket.row)
+	}
+	labels := make([]labelRow, 0, len(f.changed))
+	for key := range f.changed {
+		labels = append(labels, *f.labels[key])
+	}
+	if len(rows) > 0 {
+		if err := queueRows(&batch, storeBucketsSQL, rows); err != nil {
+			return err
+		}
+	}
+	if len(labels) > 0 {
+		if err := queueRows(&batch, storeLabelsSQL, labels); err != nil {
+			return err
+		}
+	}
+	return send(ctx, tx, &batch)
+}
+
+// addStored adds to each bucket what it had before the batch.
+func (f *analyticsFold) addStored(ctx context.Context, tx pgx.Tx) error {
+	var models, targets, versions []string
+	var minutes []time.Time
+	for key, bucket := range f.buckets {
+		models, targets, versions = append(models, string(key.model)), append(targets, string(key.target)), append(versions, string(key.version))
+		minutes = append(minutes, bucket.row.Minute)
+	}
+	var batch pgx.Batch
+	var stored []bucketRow
+	collect(&batch, &stored, touchedBucketsSQL, f.scope.tenant, f.scope.generation, models, minutes, targets, versions)
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	for _, row := range stored {
+		if err := f.buckets[row.key()].add(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }

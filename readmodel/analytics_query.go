@@ -1,8 +1,10 @@
 package readmodel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,171 +12,184 @@ import (
 	"phantom/domain"
 )
 
-// whole widens the range to whole buckets, or refuses one that is not asked for well.
-func (r AnalyticsRange) whole() (AnalyticsRange, error) {
+// Bounds of one answer.
+const (
+	maxAnalyticsBuckets     = 1000
+	maxAnalyticsTime        = 31 * 24 * time.Hour
+	maxAnalyticsDeployments = 500
+)
+
+// bounded rounds the range outwards to minutes, and refuses what would be too much. *domain.InvalidInput.
+func (f AnalyticsFilter) bounded() (AnalyticsFilter, error) {
+	from := f.From.UTC().Truncate(time.Minute)
+	to := f.To.UTC().Add(time.Minute - 1).Truncate(time.Minute)
+	span := to.Sub(from)
 	switch {
-	case r.Bucket < time.Minute || r.Bucket%time.Minute != 0 || r.Bucket > time.Hour && r.Bucket%time.Hour != 0:
-		return r, &domain.InvalidInput{Field: "bucket", Reason: "must be whole minutes up to an hour, or whole hours"}
-	case !r.From.Before(r.To):
-		return r, &domain.InvalidInput{Field: "from", Reason: "must be before to"}
+	case f.Bucket < time.Minute || f.Bucket%time.Minute != 0 || f.Bucket > maxAnalyticsTime:
+		return f, &domain.InvalidInput{Field: "bucket", Reason: "must be whole minutes, from 1m to 744h, like 15m or 1h"}
+	case !from.Before(to):
+		return f, &domain.InvalidInput{Field: "from", Reason: "must be before to"}
+	case span > maxAnalyticsTime:
+		return f, &domain.InvalidInput{Field: "from", Reason: "must be at most 31 days before to; ask for a part at a time"}
+	case span > maxAnalyticsBuckets*f.Bucket:
+		least := (span + maxAnalyticsBuckets*time.Minute - 1) / (maxAnalyticsBuckets * time.Minute)
+		return f, &domain.InvalidInput{Field: "bucket", Reason: fmt.Sprintf(
+			"cuts the time into more than %d buckets; ask for %dm or more, or for less time", maxAnalyticsBuckets, least)}
 	}
-	size := int64(r.Bucket / time.Second)
-	first, end := floor(r.From.Unix(), size), floor(r.To.Add(-1).Unix(), size)+size
-	if n := (end - first) / size; n > MaxBuckets {
-		return r, &domain.InvalidInput{Field: "bucket", Reason: fmt.Sprintf(
-			"would cut the range into %d buckets, at most %d are answered: take a larger bucket or a shorter range", n, MaxBuckets)}
-	}
-	r.From, r.To = time.Unix(first, 0).UTC(), time.Unix(end, 0).UTC()
-	if r.From.Year() < 0 || r.To.Year() > 9999 { // RFC 3339 has no others
-		return r, &domain.InvalidInput{Field: "to", Reason: "must be in the years 0 to 9999, also widened to whole buckets"}
-	}
-	return r, nil
+	return AnalyticsFilter{From: from, To: to, Bucket: f.Bucket}, nil
 }
 
-// floor is the greatest multiple of size that is not above n.
-func floor(n, size int64) int64 {
-	if n < 0 {
-		n -= size - 1
-	}
-	return n / size * size
-}
-
-// stored is the size of the stored buckets that make up the range's.
-func (r AnalyticsRange) stored() int16 {
-	if r.Bucket%time.Hour == 0 {
-		return hourBucket
-	}
-	return minuteBucket
-}
-
-const modelThereSQL = `
-select m.model_id from phantom.model m
-where m.tenant_id = $1 and m.model_id = $2 and m.to_position is null and m.generation = `
-
-const bucketsSQL = `
-select ` + bucketColumns + `
+const bucketsInSQL = `
+select b.*
 from phantom.inference_bucket b
-where b.tenant_id = $1 and b.model_id = $2 and b.minutes = $3 and b.start >= $4 and b.start < $5 and b.generation = `
+where b.tenant_id = $1 and b.model_id = $2 and b.minute >= $3 and b.minute < $4
+	and b.generation = `
 
-const trainingStatsSQL = `
+const trainingsInSQL = `
 select count(*) filter (where t.started_at >= $3 and t.started_at < $4) as started,
 	count(*) filter (where t.state = 'completed' and t.ended_at >= $3 and t.ended_at < $4) as completed,
 	count(*) filter (where t.state = 'failed' and t.ended_at >= $3 and t.ended_at < $4) as failed,
-	avg(t.duration_ms) filter (where t.state = 'completed' and t.ended_at >= $3 and t.ended_at < $4)::double precision as mean_duration_ms
+	(1000 * avg(extract(epoch from t.ended_at - t.started_at))
+		filter (where t.state = 'completed' and t.ended_at >= $3 and t.ended_at < $4))::float8 as mean_duration_ms
 from phantom.training t
 where t.tenant_id = $1 and t.model_id = $2 and t.to_position is null and t.generation = `
 
-// The rows of a deployment tell at which positions its share changed, and the log tells when that was.
-const trafficSQL = `
-select d.target, d.version, d.weight, d.from_position, d.to_position,
-	began.occurred_at as began, ended.occurred_at as ended
+const deploymentsInSQL = `
+select d.target, d.version, d.deployed_at as "from", d.ended_at as "to", coalesce(w.weight, d.weight) as weight
 from phantom.deployment d
-join lifecycle.events began on began.tenant_id = d.tenant_id and began.position = d.from_position
-left join lifecycle.events ended on ended.tenant_id = d.tenant_id and ended.position = d.to_position
-where d.tenant_id = $1 and d.model_id = $2 and d.state <> 'ended' and d.weight > 0
-	and began.occurred_at < $4 and (d.to_position is null or ended.occurred_at > $3) and d.generation = `
+left join lateral (
+	select w.weight
+	from phantom.deployment w
+	where w.tenant_id = d.tenant_id and w.generation = d.generation and w.model_id = d.model_id
+		and w.target = d.target and w.version = d.version and w.started_position = d.started_position
+		and w.state <> 'ended'
+	order by w.from_position desc limit 1) w on true
+where d.tenant_id = $1 and d.model_id = $2 and d.to_position is null
+	and d.deployed_at < $4 and (d.ended_at is null or d.ended_at > $3) and d.generation = `
 
-// Analytics sums up what was measured of a model. It reads stored buckets of an hour where the asked ones are whole
-// hours, so the work is bounded by MaxBuckets, versions and targets. *domain.NotFound, *domain.InvalidInput.
-func (r *Reader) Analytics(ctx context.Context, tenant domain.Tenant, id domain.ModelID, asked AnalyticsRange) (Analytics, error) {
-	whole, err := asked.whole()
+// GetAnalytics sums up a model's recorded inferences, trainings and deployments of a time range.
+// *domain.NotFound without the model, *domain.InvalidInput for a range that cannot be answered.
+func (r *Reader) GetAnalytics(ctx context.Context, tenant domain.Tenant, id domain.ModelID, f AnalyticsFilter) (Analytics, error) {
+	f, err := f.bounded()
 	if err != nil {
+		return Analytics{}, err
+	}
+	if _, err := r.GetModel(ctx, tenant, id, 0); err != nil {
 		return Analytics{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	a := Analytics{ModelID: id, From: whole.From, To: whole.To}
-	var there []struct{ ModelID domain.ModelID }
-	var buckets []bucketRow
-	var trainings []TrainingStats
-	var traffic []shareRow
+	sums := newAnalyticsSums(f)
+	var trainings []AnalyticsTrainings
+	var deployments []AnalyticsDeployment
+	var positions [2]int64
 	var batch pgx.Batch
 	batch.Queue(setTenantSQL, tenant)
-	batch.Queue(positionSQL, tenant, InferenceAnalyticsName).QueryRow(func(row pgx.Row) error { return row.Scan(&a.Position) })
-	collect(&batch, &there, modelThereSQL+liveSQL(CatalogueName), tenant, id)
-	collect(&batch, &buckets, bucketsSQL+liveSQL(InferenceAnalyticsName)+` order by b.start, b.version, b.target`,
-		tenant, id, whole.stored(), whole.From, whole.To)
-	collect(&batch, &trainings, trainingStatsSQL+liveSQL(TrainingsName), tenant, id, whole.From, whole.To)
-	collect(&batch, &traffic, trafficSQL+liveSQL(DeploymentsName)+` order by d.from_position, d.target, d.version`,
-		tenant, id, whole.From, whole.To)
+	for i, name := range []string{TrainingsName, DeploymentsName} {
+		batch.Queue(positionSQL, tenant, name).QueryRow(func(row pgx.Row) error { return row.Scan(&positions[i]) })
+	}
+	args := []any{tenant, id, f.From, f.To}
+	batch.Queue(bucketsInSQL+liveSQL(InferenceAnalyticsName), args...).Query(sums.read)
+	collect(&batch, &trainings, trainingsInSQL+liveSQL(TrainingsName), args...)
+	collect(&batch, &deployments, deploymentsInSQL+liveSQL(DeploymentsName)+
+		fmt.Sprintf(` order by d.started_position desc, d.version desc limit %d`, maxAnalyticsDeployments), args...)
 	if err := r.pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return Analytics{}, fmt.Errorf("asking the read model %s: %w", InferenceAnalyticsName, err)
+		return Analytics{}, fmt.Errorf("asking for the analytics of model %s: %w", id, err)
 	}
-	if len(there) == 0 {
-		return Analytics{}, &domain.NotFound{Kind: "model", ID: string(id)}
+	answer, err := sums.answer()
+	answer.ModelID, answer.Position, answer.Trainings = id, min(positions[0], positions[1]), trainings[0]
+	for i := range deployments {
+		deployments[i].From, deployments[i].To = deployments[i].From.UTC(), utc(deployments[i].To)
 	}
-	a.Trainings, a.Deployments = trainings[0], sharesOf(traffic)
-	return a, a.sum(buckets, whole.Bucket)
+	answer.Deployments = orNone(deployments)
+	return answer, err
 }
 
-// sum merges stored buckets, which come by start, into those of the answer and its totals.
-func (a *Analytics) sum(rows []bucketRow, size time.Duration) error {
-	var total measure
-	merged := map[bucketKey]*measure{}
-	var order []bucketKey
-	for _, row := range rows {
-		m, err := row.measure()
+// analyticsSums adds minutes up to buckets as they are read.
+type analyticsSums struct {
+	filter  AnalyticsFilter
+	buckets map[bucketKey]*bucketDelta // by the bucket's start
+}
+
+func newAnalyticsSums(f AnalyticsFilter) *analyticsSums {
+	return &analyticsSums{filter: f, buckets: map[bucketKey]*bucketDelta{}}
+}
+
+func (s *analyticsSums) read(rows pgx.Rows) error {
+	for rows.Next() {
+		row, err := pgx.RowToStructByNameLax[bucketRow](rows)
 		if err != nil {
 			return err
 		}
+		row.Minute = row.Minute.UTC().Truncate(s.filter.Bucket)
 		key := row.key()
-		key.start = time.Unix(floor(key.start.Unix(), int64(size/time.Second)), 0).UTC()
-		if merged[key] == nil {
-			merged[key] = &measure{}
-			order = append(order, key)
+		sum, known := s.buckets[key]
+		if !known {
+			empty, err := newSketch()
+			if err != nil {
+				return err
+			}
+			sum = &bucketDelta{row: bucketRow{Minute: row.Minute, Target: row.Target, Version: row.Version}, latency: empty}
+			s.buckets[key] = sum
 		}
-		if err := merged[key].merge(m); err != nil {
-			return err
-		}
-		if err := total.merge(m); err != nil {
+		if err := sum.add(row); err != nil {
 			return err
 		}
 	}
-	sortBuckets(order)
-	a.Buckets = make([]AnalyticsBucket, 0, len(order))
-	for _, key := range order {
-		stats, err := merged[key].stats()
+	return rows.Err()
+}
+
+func (s *analyticsSums) answer() (Analytics, error) {
+	empty, err := newSketch()
+	if err != nil {
+		return Analytics{}, err
+	}
+	total := &bucketDelta{latency: empty}
+	answer := Analytics{From: s.filter.From, To: s.filter.To, Bucket: bucketText(s.filter.Bucket), Buckets: []AnalyticsBucket{}}
+	for _, sum := range s.buckets {
+		part := sum.row
+		part.Latency = sum.latency.encode()
+		if err := total.add(part); err != nil {
+			return Analytics{}, err
+		}
+		answered, err := sum.answered()
 		if err != nil {
-			return err
+			return Analytics{}, err
 		}
-		a.Buckets = append(a.Buckets, AnalyticsBucket{Start: key.start, Version: key.version, Target: key.target, InferenceStats: stats})
+		answer.Buckets = append(answer.Buckets, AnalyticsBucket{Start: part.Minute, Version: part.Version, Target: part.Target, Answered: answered})
 	}
-	var err error
-	a.Totals, err = total.stats()
-	return err
+	slices.SortFunc(answer.Buckets, func(a, b AnalyticsBucket) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.Target, b.Target), cmp.Compare(len(a.Version), len(b.Version)), cmp.Compare(a.Version, b.Version))
+	})
+	answer.Totals, err = total.answered()
+	return answer, err
 }
 
-// shareRow is a row of phantom.deployment with the times of its ends.
-type shareRow struct {
-	Target       domain.Target
-	Version      domain.Version
-	Weight       int
-	FromPosition int64
-	ToPosition   *int64
-	Began        time.Time
-	Ended        *time.Time
+func (d *bucketDelta) answered() (Answered, error) {
+	quantiles, err := d.latency.quantiles()
+	return Answered{
+		Inferences: d.row.Inferences, Errors: d.row.Errors, ErrorRate: share(d.row.Errors, d.row.Inferences),
+		MeanConfidence: share(d.row.ConfidenceSum, d.row.Confidences*confidenceUnit), LatencyMS: quantiles,
+		Accuracy: share(d.row.Correct, d.row.Labels), Labelled: d.row.Labels,
+	}, err
 }
 
-// sharesOf joins rows that differ in something else than their share of the traffic.
-func sharesOf(rows []shareRow) []DeploymentTraffic {
-	type end struct {
-		target   domain.Target
-		version  domain.Version
-		weight   int
-		position int64
+func share(part, of int64) *float64 {
+	if of == 0 {
+		return nil
 	}
-	shares := []DeploymentTraffic{}
-	ends := map[end]int{} // which share ends where
-	for _, row := range rows {
-		i, goesOn := ends[end{row.Target, row.Version, row.Weight, row.FromPosition}]
-		if !goesOn {
-			i = len(shares)
-			shares = append(shares, DeploymentTraffic{Target: row.Target, Version: row.Version, From: row.Began.UTC(), Weight: row.Weight})
-		}
-		shares[i].To = utc(row.Ended)
-		if row.ToPosition != nil {
-			ends[end{row.Target, row.Version, row.Weight, *row.ToPosition}] = i
-		}
+	value := float64(part) / float64(of)
+	return &value
+}
+
+// bucketText writes a duration without what is zero: 1h, 15m, 1h30m.
+func bucketText(d time.Duration) string {
+	hours, minutes := int(d/time.Hour), int(d%time.Hour/time.Minute)
+	switch {
+	case minutes == 0:
+		return fmt.Sprintf("%dh", hours)
+	case hours == 0:
+		return fmt.Sprintf("%dm", minutes)
 	}
-	return shares
+	return fmt.Sprintf("%dh%dm", hours, minutes)
 }

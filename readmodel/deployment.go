@@ -38,6 +38,7 @@ type Deployment struct {
 type DeploymentFilter struct {
 	ModelID domain.ModelID
 	Target  domain.Target
+	Version domain.Version
 	Current bool  // only those that have not ended
 	AsOf    int64 // a position of the lifecycle log; 0 means now
 }

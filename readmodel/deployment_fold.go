@@ -11,6 +11,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // deploymentRow is a row of phantom.deployment.
@@ -38,7 +39,7 @@ const deploymentColumns = `d.model_id, d.target, d.version, d.started_position, 
 	d.rollout_id, d.deployed_at, d.deployed_by, d.ended_at, d.end_reason`
 
 // Deployments is the projection of what serves, and served, where, with which share of the traffic.
-type Deployments struct{}
+type Deployments struct{ byModel }
 
 // Name is that of its checkpoints.
 func (Deployments) Name() string { return DeploymentsName }
@@ -50,6 +51,11 @@ func (Deployments) Log() eventstore.Log { return eventstore.Lifecycle }
 func (Deployments) Types() []string {
 	return types(domain.TrafficShifted{}, domain.ModelDeployed{}, domain.ModelUndeployed{},
 		domain.RolloutRolledBack{})
+}
+
+// Tables are all that it writes.
+func (Deployments) Tables() []projection.Table {
+	return []projection.Table{{Name: "deployment", Kind: projection.History}}
 }
 
 const loadDeploymentsSQL = `

@@ -18,6 +18,7 @@ from phantom.deployment d
 where d.tenant_id = $1 and d.generation = `+liveSQL(DeploymentsName)).asOf("d", f.AsOf)
 			when(q, ` and d.model_id = ?`, f.ModelID)
 			when(q, ` and d.target = ?`, f.Target)
+			when(q, ` and d.version = ?`, f.Version)
 			if f.Current {
 				q.add(` and d.ended_at is null`)
 			}

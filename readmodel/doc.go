@@ -1,5 +1,5 @@
 // Package readmodel answers questions about models: catalogue, versions, trainings, deployments,
-// rollouts, aliases, approvals, analytics and events.
+// rollouts, aliases, approvals and events.
 //
 // What it promises: every row was written by a projection of the event log and by nothing else, so a
 // rebuild gives the same rows. Rows that can be asked "as of" a position are history rows
@@ -16,19 +16,23 @@
 //
 //	GetModel(ctx, tenant, id, asOf) (Model, error)
 //	ListModels(ctx, tenant, ModelFilter, Paging) (Page[Model], error)
+//	SearchModels(ctx, tenant, text, Paging) (Hits, error)
 //	GetVersion(ctx, tenant, id, version, asOf) (Version, error)
 //	ListVersions(ctx, tenant, id, asOf, Paging) (Page[Version], error)
+//	GetLineage(ctx, tenant, id, version, asOf) (Lineage, error)
 //	GetTraining(ctx, tenant, job, asOf) (Training, error)
 //	ListTrainings(ctx, tenant, TrainingFilter, Paging) (Page[Training], error)
 //	TrainingCurves(ctx, tenant, job, maxPoints) ([]Curve, error)
-//	Analytics(ctx, tenant, id, AnalyticsRange) (Analytics, error)
 //	ListDeployments(ctx, tenant, DeploymentFilter, Paging) (Page[Deployment], error)
 //	GetRollout(ctx, tenant, rollout, asOf) (Rollout, error)
 //	ListRollouts(ctx, tenant, RolloutFilter, Paging) (Page[Rollout], error)
 //	GetAlias(ctx, tenant, id, alias, asOf) (Alias, error)
 //	ListAliases(ctx, tenant, id, asOf, Paging) (Page[Alias], error)
+//	GetAnalytics(ctx, tenant, id, AnalyticsFilter) (Analytics, error)
 //	HasArtifact(ctx, tenant, digest) (bool, error)
 //	ApprovalsWaiting(ctx, tenant, Paging) (Page[WaitingApproval], error)
+//	GetSaga(ctx, tenant, id) (Saga, error)
+//	ListSagas(ctx, tenant, SagaFilter, Paging) (Page[Saga], error)
 //	ListEvents(ctx, tenant, EventFilter, limit) (EventPage, error)
 //
 // What is not there is a *domain.NotFound; a bad limit or cursor is a *domain.InvalidInput.

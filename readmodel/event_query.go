@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"phantom/domain"
@@ -39,6 +40,26 @@ func (r *Reader) ListEvents(ctx context.Context, tenant domain.Tenant, f EventFi
 		return EventPage{}, err
 	}
 	return eventPage(events, limit), nil
+}
+
+// LastPosition is that of the tenant's last event in the lifecycle log; 0 before the first.
+func (r *Reader) LastPosition(ctx context.Context, tenant domain.Tenant) (int64, error) {
+	q := newQuery(tenant, CatalogueName, `
+select e.position from lifecycle.events e where e.tenant_id = $1 order by e.position desc limit 1`)
+	found, _, err := ask[eventstore.Event](ctx, r, q)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0].Position, nil
+}
+
+// Takes tells whether an event is one of the filter's, wherever it stands.
+func (f EventFilter) Takes(e eventstore.Event) bool {
+	stream := domain.StreamID{Type: domain.AggregateType(e.AggregateType), ID: e.AggregateID}
+	return (f.ModelID == "" || stream.Model() == f.ModelID) &&
+		(len(f.Types) == 0 || slices.Contains(f.Types, e.EventType)) &&
+		(f.From.IsZero() || !e.OccurredAt.Before(f.From)) &&
+		(f.To.IsZero() || e.OccurredAt.Before(f.To))
 }
 
 // narrow queues the select of the filter's events; more is what else must hold.

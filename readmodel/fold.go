@@ -16,7 +16,16 @@ import (
 // Projections are all that fill the tables of this package, for projection.Params.
 func Projections() []projection.Projection {
 	return []projection.Projection{
-		Catalogue{}, Versions{}, Trainings{}, Deployments{}, Rollouts{}, Aliases{}, InferenceActivity{}, InferenceAnalytics{},
+		Catalogue{},
+		Versions{},
+		Trainings{},
+		Deployments{},
+		Rollouts{},
+		Aliases{},
+		InferenceActivity{},
+		Search{},
+		Sagas{},
+		InferenceAnalytics{},
 	}
 }
 
@@ -29,8 +38,19 @@ const (
 	RolloutsName           = "rollouts"
 	AliasesName            = "aliases"
 	InferenceActivityName  = "inference-activity"
+	SearchName             = "search"
+	SagasName              = "sagas"
 	InferenceAnalyticsName = "inference-analytics"
 )
+
+// byModel parks together what is of one model: rows of a training or a rollout are made of events of the model's stream and
+// of its own, and what one stream does is seen by the others.
+type byModel struct{}
+
+// Group is the model of the event's stream.
+func (byModel) Group(e eventstore.Event) string {
+	return string(domain.StreamID{Type: domain.AggregateType(e.AggregateType), ID: e.AggregateID}.Model())
+}
 
 // recorded is an event, and whose it is.
 type recorded struct {

@@ -11,6 +11,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // modelRow is a row of phantom.model.
@@ -64,7 +65,7 @@ const modelColumns = `m.model_id, m.name, m.model_type, m.algorithm, m.status, m
 	m.revision, m.created_at, m.created_by, m.updated_at`
 
 // Catalogue is the projection of models and their tags.
-type Catalogue struct{}
+type Catalogue struct{ byModel }
 
 // Name is that of its checkpoints.
 func (Catalogue) Name() string { return CatalogueName }
@@ -80,6 +81,11 @@ func (Catalogue) Types() []string {
 		domain.ModelVersionCreated{}, domain.RolloutStarted{}, domain.RolloutPromoted{},
 		domain.RolloutRolledBack{}, domain.ModelDeployed{}, domain.ModelUndeployed{},
 		domain.AliasAssigned{}, domain.AliasRemoved{}, domain.ModelArchived{}, domain.ModelDeleted{})
+}
+
+// Tables are all that it writes.
+func (Catalogue) Tables() []projection.Table {
+	return []projection.Table{{Name: "model", Kind: projection.History}, {Name: "model_tag", Kind: projection.History}}
 }
 
 func types(events ...domain.Event) []string {

@@ -60,6 +60,7 @@ type RolloutVerdict struct {
 type RolloutFilter struct {
 	ModelID domain.ModelID
 	Target  domain.Target
+	Version domain.Version
 	State   RolloutState
 	AsOf    int64 // a position of the lifecycle log; 0 means now
 }

@@ -9,6 +9,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // rolloutRow is a row of phantom.rollout.
@@ -63,7 +64,7 @@ const rolloutColumns = `r.model_id, r.rollout_id, r.started_position, r.saga_id,
 	r.started_at, r.started_by, r.ended_at, r.reason`
 
 // Rollouts is the projection of rollouts with their shifts and verdicts.
-type Rollouts struct{}
+type Rollouts struct{ byModel }
 
 // Name is that of its checkpoints.
 func (Rollouts) Name() string { return RolloutsName }
@@ -77,6 +78,11 @@ func (Rollouts) Types() []string {
 		domain.RolloutStarted{}, domain.RolloutPromoted{}, domain.RolloutRolledBack{},
 		domain.TrafficShifted{}, domain.RolloutAssessed{}, domain.ApprovalRequested{},
 		domain.ApprovalDecided{})
+}
+
+// Tables are all that it writes.
+func (Rollouts) Tables() []projection.Table {
+	return []projection.Table{{Name: "rollout", Kind: projection.History}, {Name: "rollout_traffic", Kind: projection.Appended}, {Name: "rollout_verdict", Kind: projection.Appended}}
 }
 
 const loadRolloutsSQL = `

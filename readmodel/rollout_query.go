@@ -62,6 +62,7 @@ func (r *Reader) ListRollouts(ctx context.Context, tenant domain.Tenant, f Rollo
 			q := askRollouts(tenant, f.AsOf, 1)
 			when(q, ` and r.model_id = ?`, f.ModelID)
 			when(q, ` and r.target = ?`, f.Target)
+			when(q, ` and r.version = ?`, f.Version)
 			when(q, ` and r.state = ?`, f.State)
 			when(q, ` and r.started_position < ?::text::bigint`, after)
 			return q.add(` order by r.started_position desc limit ?`, rows)

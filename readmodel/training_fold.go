@@ -8,6 +8,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // trainingRow is a row of phantom.training.
@@ -60,7 +61,7 @@ const trainingColumns = `t.model_id, t.training_job_id, t.started_position, t.sa
 	t.error_details`
 
 // Trainings is the projection of training jobs and their curves.
-type Trainings struct{}
+type Trainings struct{ byModel }
 
 // Name is that of its checkpoints.
 func (Trainings) Name() string { return TrainingsName }
@@ -74,6 +75,11 @@ func (Trainings) Types() []string {
 		domain.TrainingStarted{}, domain.TrainingCompleted{}, domain.TrainingFailed{},
 		domain.TrainingProgressUpdated{}, domain.CandidateEvaluated{}, domain.ApprovalRequested{},
 		domain.ApprovalDecided{}, domain.ModelVersionCreated{})
+}
+
+// Tables are all that it writes.
+func (Trainings) Tables() []projection.Table {
+	return []projection.Table{{Name: "training", Kind: projection.History}, {Name: "training_progress", Kind: projection.Appended}}
 }
 
 const loadTrainingsSQL = `

@@ -11,6 +11,7 @@ import (
 
 	"phantom/domain"
 	"phantom/eventstore"
+	"phantom/projection"
 )
 
 // versionRow is a row of phantom.version.
@@ -40,7 +41,7 @@ const versionColumns = `v.model_id, v.version, v.number, v.previous_version, v.a
 	v.deployed_targets`
 
 // Versions is the projection of a model's versions, and of where they are deployed.
-type Versions struct{}
+type Versions struct{ byModel }
 
 // Name is that of its checkpoints.
 func (Versions) Name() string { return VersionsName }
@@ -51,6 +52,11 @@ func (Versions) Log() eventstore.Log { return eventstore.Lifecycle }
 // Types are what makes a version, and what deploys it.
 func (Versions) Types() []string {
 	return types(domain.ModelVersionCreated{}, domain.ModelDeployed{}, domain.ModelUndeployed{})
+}
+
+// Tables are all that it writes.
+func (Versions) Tables() []projection.Table {
+	return []projection.Table{{Name: "version", Kind: projection.History}}
 }
 
 // A deployment takes the target from the version that had it, so those that have one are loaded too.

@@ -55,7 +55,7 @@ func (h *house) catchUp(generation, batch int) {
 func tables() []string {
 	return []string{
 		"model", "model_tag", "version", "training", "training_progress", "deployment", "rollout",
-		"rollout_traffic", "rollout_verdict", "alias", "model_activity",
+		"rollout_traffic", "rollout_verdict", "alias", "model_activity", "model_search", "search_word", "saga",
 		"inference_bucket", "inference_label",
 	}
 }
@@ -152,8 +152,8 @@ func (w *world) record(stream domain.StreamID, decided []domain.Event) {
 	if len(decided) == 0 {
 		return
 	}
-	commandID := uuid.NewString()
-	meta, err := json.Marshal(domain.EventMetadata{Actor: w.by, CommandID: commandID, WorkflowID: w.saga})
+	command := uuid.NewString()
+	meta, err := json.Marshal(domain.EventMetadata{Actor: w.by, CommandID: command, WorkflowID: w.saga})
 	require.NoError(w.t, err)
 	log := eventstore.Lifecycle
 	if stream.Type == domain.TypeInferenceLog {
@@ -164,7 +164,7 @@ func (w *world) record(stream domain.StreamID, decided []domain.Event) {
 		name, version, data, err := domain.Encode(e)
 		require.NoError(w.t, err)
 		events = append(events, eventstore.NewEvent{
-			ID: domain.EventID(commandID, i, e), Type: name, Version: version, Data: data, Metadata: meta, OccurredAt: w.now,
+			ID: domain.EventID(command, i, e), Type: name, Version: version, Data: data, Metadata: meta, OccurredAt: w.now,
 		})
 	}
 	done, err := w.store.Append(w.t.Context(), string(w.tenant), log, []eventstore.Append{

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -17,30 +15,24 @@ import (
 	"phantom/api/client"
 )
 
-// analytics is what is shown of a model's measurements.
+// analytics is what is shown of a model's numbers.
 type analytics struct {
-	ModelID   string            `json:"model_id"`
-	From      time.Time         `json:"from"`
-	To        time.Time         `json:"to"`
-	Bucket    string            `json:"bucket"`
-	Totals    inferenceStats    `json:"totals"`
-	Buckets   []analyticsBucket `json:"buckets"`
-	Trainings struct {
+	ModelID     string    `json:"model_id"`
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	Bucket      string    `json:"bucket"`
+	Totals      answered  `json:"totals"`
+	Buckets     []bucket  `json:"buckets"`
+	Deployments []serving `json:"deployments"`
+	Trainings   struct {
 		Started        int64    `json:"started"`
 		Completed      int64    `json:"completed"`
 		Failed         int64    `json:"failed"`
 		MeanDurationMS *float64 `json:"mean_duration_ms"`
 	} `json:"trainings"`
-	Deployments []struct {
-		Target  string     `json:"target"`
-		Version string     `json:"version"`
-		From    time.Time  `json:"from"`
-		To      *time.Time `json:"to"`
-		Weight  int        `json:"weight"`
-	} `json:"deployments"`
 }
 
-type inferenceStats struct {
+type answered struct {
 	Inferences     int64    `json:"inferences"`
 	Errors         int64    `json:"errors"`
 	ErrorRate      *float64 `json:"error_rate"`
@@ -54,191 +46,192 @@ type inferenceStats struct {
 	Labelled int64    `json:"labelled"`
 }
 
-type analyticsBucket struct {
-	inferenceStats
+type bucket struct {
+	answered
 
 	Start   time.Time `json:"start"`
 	Version string    `json:"version"`
 	Target  string    `json:"target"`
 }
 
+type serving struct {
+	Target  string     `json:"target"`
+	Version string     `json:"version"`
+	From    time.Time  `json:"from"`
+	To      *time.Time `json:"to"`
+	Weight  int        `json:"weight"`
+}
+
 func (p *program) modelAnalytics() *cobra.Command {
-	var from, to, bucket string
+	var from, to, length string
 	cmd := &cobra.Command{
-		Use: "analytics ID", Short: "Show what was measured of a model's inferences: errors, latency, confidence, accuracy",
-		Example: "  phantom model analytics digits --bucket 5m --from 2026-11-23T10:00:00Z --to 2026-11-23T12:00:00Z",
-		Args:    takes(1, 1, modelArgument),
+		Use: "analytics ID", Short: "Sum up what a model answered, trained and served", Args: takes(1, 1, modelArgument),
+		Long: `Sum up what a model answered, trained and served in a time range: the last 24 hours by the hour, if nothing
+else is said. Counts are of recorded inferences; accuracy is of the answers that feedback could judge.`,
+		Example: "  phantom model analytics digits\n  phantom model analytics digits --from 2h --bucket 5m\n  phantom model analytics digits --from 2026-11-23T10:00:00Z --to 2026-11-24T10:00:00Z -o json",
 		RunE: p.does(func(ctx context.Context, args []string) error {
 			query := url.Values{}
-			set(query, "from", from)
-			set(query, "to", to)
-			set(query, "bucket", bucket)
-			path := modelPath(args[0]) + "/analytics"
-			var raw json.RawMessage
-			if err := p.call(ctx, client.Request{Path: path, Query: query}, &raw); err != nil {
-				return err
+			for name, text := range map[string]string{"from": from, "to": to} {
+				at, err := p.moment("--"+name, text)
+				if err != nil {
+					return err
+				}
+				set(query, name, at)
 			}
-			if p.json() {
-				return p.print(raw)
-			}
-			found, err := decode[analytics](raw, path)
-			if err != nil {
-				return err
-			}
-			p.showAnalytics(found)
-			return nil
+			set(query, "bucket", length)
+			return p.showAnalytics(ctx, client.Request{Path: modelPath(args[0]) + "/analytics", Query: query})
 		}),
 	}
-	cmd.Flags().StringVar(&from, "from", "", "inferences made at or after (RFC 3339; default 24 hours before --to)")
-	cmd.Flags().StringVar(&to, "to", "", "inferences made before (RFC 3339; default now)")
-	cmd.Flags().StringVar(&bucket, "bucket", "", "1m, 5m, 15m, 30m, 1h, 6h, 12h or 1d (default 1h)")
+	cmd.Flags().StringVar(&from, "from", "", "a time (RFC 3339), or how long ago, like 2h (default 24h before --to)")
+	cmd.Flags().StringVar(&to, "to", "", "a time (RFC 3339), or how long ago (default now)")
+	cmd.Flags().StringVar(&length, "bucket", "", "the length of a bucket in whole minutes, like 15m (default 1h)")
 	return cmd
 }
 
-func (p *program) showAnalytics(a analytics) {
-	if !p.quiet {
-		p.fields(analyticsFields(a))
+// moment is a time as the API takes it. A length of time means so long ago.
+func (p *program) moment(flag, text string) (string, error) {
+	if text == "" {
+		return "", nil
 	}
-	if len(a.Buckets) == 0 {
-		p.note("no inferences between %s and %s; --from and --to say another time", a.From.Format(time.DateTime), a.To.Format(time.DateTime))
-		return
+	if _, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return text, nil
 	}
-	if !p.quiet {
-		fmt.Fprintln(p.out)
+	ago, err := time.ParseDuration(text)
+	if err != nil || ago < 0 {
+		return "", usagef("%s must be a time like 2026-11-23T10:00:00Z, or how long ago, like 2h", flag)
 	}
-	if p.charted() {
-		p.chartServing(a)
-		return
-	}
-	rows := make([][]string, len(a.Buckets))
-	for i, b := range a.Buckets {
-		rows[i] = append([]string{b.Start.Format("2006-01-02T15:04Z"), b.Version, b.Target}, b.cells()...)
-	}
-	p.table([]string{"START", "VERSION", "TARGET", "INFERENCES", "ERRORS", "P50 MS", "P90 MS", "P99 MS", "CONFIDENCE", "ACCURACY", "LABELLED"}, rows)
+	return p.now().Add(-ago).UTC().Format(time.RFC3339Nano), nil
 }
 
-func analyticsFields(a analytics) []field {
-	t := a.Totals
-	trainings := ""
-	if a.Trainings.Started+a.Trainings.Completed+a.Trainings.Failed > 0 {
-		trainings = fmt.Sprintf("%d started, %d completed, %d failed", a.Trainings.Started, a.Trainings.Completed, a.Trainings.Failed)
-		if mean := a.Trainings.MeanDurationMS; mean != nil {
-			trainings += ", " + time.Duration(*mean*float64(time.Millisecond)).Round(100*time.Millisecond).String() + " on average"
-		}
+func (p *program) showAnalytics(ctx context.Context, r client.Request) error {
+	var raw json.RawMessage
+	if err := p.call(ctx, r, &raw); err != nil {
+		return err
 	}
+	if p.json() {
+		return p.print(raw)
+	}
+	a, err := decode[analytics](raw, r.Path)
+	if err != nil {
+		return err
+	}
+	if p.quiet {
+		fmt.Fprintln(p.out, clean(a.ModelID))
+		return nil
+	}
+	p.fields(p.analyticsFields(a))
+	if len(a.Buckets) > 0 {
+		fmt.Fprintln(p.out)
+		p.bucketTable(a.Buckets)
+	} else {
+		p.note("no inferences were recorded in this time; --from and --to ask for another")
+	}
+	if len(a.Deployments) > 0 {
+		fmt.Fprintln(p.out)
+		p.servingTable(a.Deployments)
+	}
+	return nil
+}
+
+// drawn tells whether charts are for somebody who watches.
+func (p *program) drawn() bool { return terminal(p.out) || p.forceLive }
+
+func (p *program) analyticsFields(a analytics) []field {
+	t := a.Totals
 	fields := []field{
 		{"Model", a.ModelID},
-		{"Time", a.From.Format(time.DateTime) + "Z to " + a.To.Format(time.DateTime) + "Z, by " + a.Bucket},
+		{"Time", a.From.UTC().Format(time.DateTime) + "Z to " + a.To.UTC().Format(time.DateTime) + "Z, by " + a.Bucket},
 		{"Inferences", humanize.Comma(t.Inferences)},
-		{"Errors", withRate(t)},
 	}
+	if line := a.counts(); p.drawn() && t.Inferences > 0 && len(line) > 1 {
+		fields = append(fields, field{"By time", sparkline(squeezed(line, chartColumns), 0)})
+	}
+	training := fmt.Sprintf("%d started, %d completed, %d failed", a.Trainings.Started, a.Trainings.Completed, a.Trainings.Failed)
+	if mean := a.Trainings.MeanDurationMS; mean != nil {
+		training += ", " + time.Duration(*mean*float64(time.Millisecond)).Round(100*time.Millisecond).String() + " on average"
+	}
+	errors := strconv.FormatInt(t.Errors, 10)
+	if t.ErrorRate != nil {
+		errors += " (" + percentOf(t.ErrorRate) + ")"
+	}
+	fields = append(fields, field{"Errors", errors}, field{"Confidence", optNumber(t.MeanConfidence)})
 	if l := t.LatencyMS; l != nil {
 		fields = append(fields, field{"Latency", fmt.Sprintf("p50 %s ms, p90 %s ms, p99 %s ms", number(l.P50), number(l.P90), number(l.P99))})
 	}
-	accuracy := ""
 	if t.Accuracy != nil {
-		accuracy = fmt.Sprintf("%s of %s labelled", number(*t.Accuracy), humanize.Comma(t.Labelled))
+		fields = append(fields, field{"Accuracy", fmt.Sprintf("%s of %s labelled", percentOf(t.Accuracy), humanize.Comma(t.Labelled))})
 	}
-	fields = append(fields, field{"Confidence", known(t.MeanConfidence)}, field{"Accuracy", accuracy}, field{"Trainings", trainings})
-	for _, d := range a.Deployments {
-		until := "now"
-		if d.To != nil {
-			until = d.To.Format(time.DateTime) + "Z"
+	return append(fields, field{"Trainings", training})
+}
+
+// counts are the inferences of every bucket of the time, those without any too.
+func (a analytics) counts() []float64 {
+	length, err := time.ParseDuration(a.Bucket)
+	if err != nil || length <= 0 {
+		return nil
+	}
+	first := a.From.Truncate(length)
+	const most = 10_000 // more than the API gives
+	n := int(min(math.Ceil(float64(a.To.Sub(first))/float64(length)), most))
+	counts := make([]float64, max(n, 0))
+	for _, b := range a.Buckets {
+		if i := int(b.Start.Sub(first) / length); i >= 0 && i < len(counts) {
+			counts[i] += float64(b.Inferences)
 		}
-		fields = append(fields, field{"Traffic", fmt.Sprintf("%s: version %s %d %%, %sZ to %s", d.Target, d.Version, d.Weight, d.From.Format(time.DateTime), until)})
 	}
-	return fields
+	return counts
 }
 
-func withRate(t inferenceStats) string {
-	if t.ErrorRate == nil {
-		return ""
+func (p *program) bucketTable(buckets []bucket) {
+	header := []string{"START", "TARGET", "VERSION", "INFERENCES", "ERRORS", "CONFIDENCE", "P50 MS", "P99 MS", "ACCURACY", "LABELLED"}
+	var most int64
+	for _, b := range buckets {
+		most = max(most, b.Inferences)
 	}
-	return fmt.Sprintf("%s (%s %%)", humanize.Comma(t.Errors), number(100**t.ErrorRate))
-}
-
-// known is a number that may be null.
-func known(value *float64) string {
-	if value == nil {
-		return ""
+	if p.drawn() {
+		header = append(header, "SHARE")
 	}
-	return number(*value)
-}
-
-// cells are the columns of a bucket from INFERENCES on.
-func (s inferenceStats) cells() []string {
-	p50, p90, p99 := "", "", ""
-	if s.LatencyMS != nil {
-		p50, p90, p99 = number(s.LatencyMS.P50), number(s.LatencyMS.P90), number(s.LatencyMS.P99)
-	}
-	return []string{
-		strconv.FormatInt(s.Inferences, 10), strconv.FormatInt(s.Errors, 10), p50, p90, p99,
-		known(s.MeanConfidence), known(s.Accuracy), strconv.FormatInt(s.Labelled, 10),
-	}
-}
-
-// served is a version at a target over the buckets of time; NaN where it has none.
-type served struct {
-	version, target      string
-	inferences           int64
-	count, p99, accuracy []float64
-}
-
-const shareCells = 10
-
-// chartServing draws a line for each version at each target, over the range of time.
-func (p *program) chartServing(a analytics) {
-	all := servings(a)
-	fixed := 45 // cells of the columns that are no curves, with targets of 6 letters
-	for _, s := range all {
-		fixed = max(fixed, 39+len(s.target))
-	}
-	cells := max((p.width()-fixed)/3, 6)
-	header := []string{"VERSION", "TARGET", "INFERENCES", "SHARE", "OVER TIME", "P99", "ACCURACY"}
-	rows := make([][]string, len(all))
-	for i, s := range all {
+	rows := make([][]string, len(buckets))
+	for i, b := range buckets {
+		p50, p99 := "", ""
+		if b.LatencyMS != nil {
+			p50, p99 = number(b.LatencyMS.P50), number(b.LatencyMS.P99)
+		}
 		rows[i] = []string{
-			s.version, s.target, humanize.Comma(s.inferences), bar(float64(s.inferences)/float64(max(a.Totals.Inferences, 1)), shareCells),
-			sparkline(s.count, cells), sparkline(s.p99, cells), sparkline(s.accuracy, cells),
+			b.Start.UTC().Format("2006-01-02 15:04Z"), b.Target, b.Version, strconv.FormatInt(b.Inferences, 10), percentOf(b.ErrorRate),
+			optNumber(b.MeanConfidence), p50, p99, percentOf(b.Accuracy), strconv.FormatInt(b.Labelled, 10),
+		}
+		if p.drawn() {
+			const columns = 20
+			rows[i] = append(rows[i], bar(float64(b.Inferences), float64(most), columns))
 		}
 	}
 	p.table(header, rows)
 }
 
-func servings(a analytics) []*served {
-	size, err := time.ParseDuration(strings.Replace(a.Bucket, "1d", "24h", 1))
-	if err != nil || size <= 0 {
-		size = a.To.Sub(a.From)
+func (p *program) servingTable(deployments []serving) {
+	rows := make([][]string, len(deployments))
+	for i, d := range deployments {
+		until := "still"
+		if d.To != nil {
+			until = d.To.UTC().Format("2006-01-02 15:04Z")
+		}
+		rows[i] = []string{d.Target, d.Version, strconv.Itoa(d.Weight) + " %", d.From.UTC().Format("2006-01-02 15:04Z"), until}
 	}
-	slots := min(max(int(a.To.Sub(a.From)/max(size, 1)), 1), 1<<16)
-	var all []*served
-	for _, b := range a.Buckets {
-		i := slices.IndexFunc(all, func(s *served) bool { return s.version == b.Version && s.target == b.Target })
-		if i < 0 {
-			i = len(all)
-			all = append(all, &served{version: b.Version, target: b.Target, count: make([]float64, slots), p99: unknown(slots), accuracy: unknown(slots)})
-		}
-		s := all[i]
-		s.inferences += b.Inferences
-		at := int(b.Start.Sub(a.From) / max(size, 1))
-		if at < 0 || at >= slots {
-			continue
-		}
-		s.count[at] = float64(b.Inferences)
-		if b.LatencyMS != nil {
-			s.p99[at] = b.LatencyMS.P99
-		}
-		if b.Accuracy != nil {
-			s.accuracy[at] = *b.Accuracy
-		}
-	}
-	return all
+	p.table([]string{"TARGET", "VERSION", "TRAFFIC", "FROM", "TO"}, rows)
 }
 
-func unknown(slots int) []float64 {
-	values := make([]float64, slots)
-	for i := range values {
-		values[i] = math.NaN()
+func percentOf(share *float64) string {
+	if share == nil {
+		return ""
 	}
-	return values
+	const hundred = 100
+	return number(*share*hundred) + " %"
+}
+
+func optNumber(x *float64) string {
+	if x == nil {
+		return ""
+	}
+	return number(*x)
 }

@@ -48,6 +48,8 @@ func newHouse(t *testing.T, change ...func(*api.Params)) *house {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	tail := eventstore.NewTail(store, eventstore.Lifecycle)
+	running.Go(func() { _ = tail.Run(ctx) })
 	running.Go(func() { _ = h.runner.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
@@ -60,7 +62,7 @@ func newHouse(t *testing.T, change ...func(*api.Params)) *house {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, artifacts.Close()) })
 	params := api.Params{
-		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), WaitFor: h.runner.WaitFor, Temporal: away,
+		Keys: access.NewKeys(pool), Registry: h.registry, Reader: readmodel.NewReader(pool), Feed: eventstore.NewReader(store, tail), Tail: tail, WaitFor: h.runner.WaitFor, Projections: h.runner, Temporal: away,
 		Artifacts: artifacts, MaxArtifact: 1 << 20, Queue: "none", Targets: []domain.Target{"local"}, Version: "devel", Log: zap.NewNop(),
 	}
 	h.pool = pool
@@ -161,10 +163,6 @@ func TestTheRealAPIUnderstandsEveryCommand(t *testing.T) {
 	does(0, `Metrics +accuracy 0.97, loss 0.5`, "training", "get", string(id))
 	does(0, `loss +1 +1 +0.5\n`, "training", "metrics", "digits")
 	does(2, `max_points`, "training", "metrics", "digits", "--max-points", "1")
-	does(0, `(?s)Inferences +0\n.*Trainings +1 started, 1 completed, 0 failed, 1.5s.*Traffic +local: version 2 10 %.*no inferences between`, "model", "analytics", "digits")
-	does(2, `1m.*1h`, "model", "analytics", "digits", "--bucket", "7m")
-	does(2, `larger bucket`, "model", "analytics", "digits", "--bucket", "1m", "--from", "2020-01-01T00:00:00Z")
-	does(3, `nope not found`, "model", "analytics", "nope")
 	does(3, `training .* not found`, "training", "get", uuid.NewString())
 	does(3, `no training belongs to workflow`, "training", "get", "train:default:digits:x")
 	does(4, `no workflow runs this training`, "training", "cancel", "digits")
@@ -174,6 +172,24 @@ func TestTheRealAPIUnderstandsEveryCommand(t *testing.T) {
 	does(0, `Why +initial`, "rollout", "get", string(first))
 	does(0, `(?s)TrainingStarted.*there are more: --after `, "model", "events", "digits", "--limit", "5", "--after", "1")
 	does(0, `ModelVersionCreated +bob +version=1`, "model", "events", "digits", "--type", "ModelVersionCreated", "--type", "RolloutStarted")
+	does(0, `catalogue +running +1 +\d+ +0 +0 `, "projection", "list")
+	does(0, `(?s)Position +\d+ of \d+.*1 +live +100 %`, "projection", "get", "catalogue")
+	does(3, `there is no such projection`, "projection", "get", "moon")
+	does(0, `(?s)State +paused.*Why +a new index`, "projection", "pause", "catalogue", "--reason", "a new index")
+	does(0, `State +running`, "projection", "resume", "catalogue")
+	does(2, `--to is required`, "projection", "rewind", "catalogue")
+	does(4, `can be rewound to one from 0 to`, "projection", "rewind", "catalogue", "--to", "99999")
+	does(0, `Projection +catalogue`, "projection", "rewind", "catalogue", "--to", "1")
+	does(0, `Projection +versions`, "projection", "rebuild", "versions", "--throttle", "1000")
+	does(2, `three things`, "projection", "rebuild", "versions", "--back", "--drop")
+	does(4, `keeps no former generation`, "projection", "rebuild", "trainings", "--back")
+	does(0, `nothing is parked`, "projection", "parked", "catalogue")
+	does(0, `applied 0, still parked 0`, "projection", "retry", "catalogue")
+	does(2, `TYPE:ID`, "projection", "retry", "catalogue", "--stream", "digits")
+	does(0, `(?s)Inferences +0.*local +1 +`, "model", "analytics", "digits")
+	does(2, `bucket: .*ask for 2m or more`, "model", "analytics", "digits", "--bucket", "1m")
+	does(2, `--from must be a time .* or how long ago`, "model", "analytics", "digits", "--from", "soon")
+	does(3, `nope not found`, "model", "analytics", "nope")
 	does(0, `recorded 1`, "feedback", "-f", "-")
 	does(0, `recorded 1`, "feedback", "digits:local:2026-11-23:"+uuid.NewString()+"#3", "--label", "4")
 	does(2, `inference_id`, "feedback", "nonsense", "--label", "4")

@@ -84,7 +84,8 @@ func (p *program) upload(ctx context.Context, write func(io.Writer) error) (json
 		Header: http.Header{"Content-Type": {"application/octet-stream"}, "Expect": {"100-continue"}},
 	}, &raw)
 	from.CloseWithError(errUnread)
-	if failed := <-written; failed != nil && !errors.Is(failed, errUnread) {
+	// A server that has refused reads no more, and the transport closes what it read from: its answer counts.
+	if failed := <-written; failed != nil && !errors.Is(failed, errUnread) && !errors.Is(failed, io.ErrClosedPipe) {
 		return nil, fmt.Errorf("reading what to push: %w", failed)
 	}
 	if err != nil {

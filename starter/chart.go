@@ -1,71 +1,91 @@
 package main
 
 import (
+	"context"
 	"math"
-	"os"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
-	"golang.org/x/term"
+	"phantom/api/client"
 )
 
-// charted tells whether curves and bars are drawn: for a person at a terminal. Elsewhere there are numbers.
-func (p *program) charted() bool { return terminal(p.out) || p.forceLive }
+// chartColumns is how wide a line of blocks gets.
+const chartColumns = 60
 
-// width is the terminal's, in cells; 80 where nothing tells.
-func (p *program) width() int {
-	if file, ok := p.out.(*os.File); ok {
-		if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 1 {
-			return columns
-		}
+// sparkline draws values as a line of blocks, from the lowest to their greatest.
+func sparkline(values []float64, lowest float64) string {
+	greatest := lowest
+	for _, v := range values {
+		greatest = max(greatest, v)
 	}
-	return 80
+	blocks := []rune("▁▂▃▄▅▆▇█")
+	line := make([]rune, len(values))
+	for i, v := range values {
+		height := 0.0
+		if greatest > lowest {
+			height = max(v-lowest, 0) / (greatest - lowest)
+		}
+		line[i] = blocks[int(math.Round(height*float64(len(blocks)-1)))]
+	}
+	return string(line)
 }
 
-// sparkline draws values as a line of blocks, of at most so many cells, from the least to the greatest. What is
-// unknown (NaN) is a gap; several values that share a cell show their mean.
-func sparkline(values []float64, cells int) string {
-	levels := []rune("▁▂▃▄▅▆▇█")
-	values = shrunk(values, cells)
-	least, most := math.Inf(1), math.Inf(-1)
-	for _, value := range values {
-		if !math.IsNaN(value) {
-			least, most = min(least, value), max(most, value)
-		}
-	}
-	var line strings.Builder
-	for _, value := range values {
-		switch {
-		case math.IsNaN(value):
-			line.WriteRune(' ')
-		case most == least:
-			line.WriteRune(levels[len(levels)/2])
-		default: // halves, because the whole span may overflow
-			line.WriteRune(levels[int((value/2-least/2)/(most/2-least/2)*float64(len(levels)-1)+0.5)])
-		}
-	}
-	return line.String()
-}
-
-// shrunk are at most so many values, each the mean of its neighbours that are known.
-func shrunk(values []float64, most int) []float64 {
-	if most < 1 || len(values) <= most {
+// squeezed sums neighbours so that at most columns values are left.
+func squeezed(values []float64, columns int) []float64 {
+	if columns < 1 || len(values) <= columns {
 		return values
 	}
-	fewer := make([]float64, most)
-	for i := range fewer {
-		sum, known := 0.0, 0.0
-		for _, value := range values[i*len(values)/most : (i+1)*len(values)/most] {
-			if !math.IsNaN(value) {
-				sum, known = sum+value, known+1
-			}
-		}
-		fewer[i] = sum / known // NaN where none is known
+	sums := make([]float64, columns)
+	for i, v := range values {
+		sums[i*columns/len(values)] += v
 	}
-	return fewer
+	return sums
 }
 
-// bar draws a share, 0 to 1, over so many cells.
-func bar(share float64, cells int) string {
-	done := int(math.Round(min(max(share, 0), 1) * float64(cells)))
-	return strings.Repeat("█", done) + strings.Repeat("░", cells-done)
+// bar is a horizontal bar of a value between 0 and the greatest, in eighths of a column.
+func bar(value, greatest float64, columns int) string {
+	if greatest <= 0 || value <= 0 {
+		return ""
+	}
+	eighths := int(math.Ceil(min(value/greatest, 1) * float64(columns) * 8))
+	text := strings.Repeat("█", eighths/8)
+	if rest := eighths % 8; rest > 0 {
+		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
+	}
+	return text
+}
+
+// curve is a metric of a training, epoch by epoch.
+type curve struct {
+	Metric string `json:"metric"`
+	Points []struct {
+		Epoch int     `json:"epoch"`
+		Step  int64   `json:"step"`
+		Value float64 `json:"value"`
+	} `json:"points"`
+}
+
+// drawCurves draws a training's metrics from their lowest to their greatest value, with the first and the last in words.
+func (p *program) drawCurves(ctx context.Context, t training) error {
+	var found page[curve]
+	path := modelPath(t.ModelID) + "/trainings/" + url.PathEscape(t.TrainingJobID) + "/metrics"
+	query := url.Values{"max_points": {strconv.Itoa(chartColumns)}}
+	if err := p.call(ctx, client.Request{Path: path, Query: query}, &found); err != nil {
+		return err
+	}
+	var fields []field
+	for _, c := range found.Items {
+		values := make([]float64, len(c.Points))
+		for i, point := range c.Points {
+			values[i] = point.Value
+		}
+		if len(values) > 1 {
+			line := sparkline(values, slices.Min(values))
+			fields = append(fields, field{c.Metric, line + " " + number(values[0]) + " to " + number(values[len(values)-1])})
+		}
+	}
+	p.fields(fields)
+	return nil
 }

@@ -28,12 +28,14 @@ type deployment struct {
 
 func (p *program) modelDeployments() *cobra.Command {
 	var pages paging
-	var asOf string
+	var then moment
 	cmd := &cobra.Command{
 		Use: "deployments ID", Short: "List where a model's versions serve and served, the newest first", Args: takes(1, 1, modelArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
 			query := pages.query()
-			set(query, "as_of", asOf)
+			if err := then.ask(query); err != nil {
+				return err
+			}
 			return listing[deployment]{
 				path: modelPath(args[0]) + "/deployments", query: query, more: "cursor",
 				header: []string{"TARGET", "VERSION", "STATE", "TRAFFIC", "DEPLOYED", "BY", "ENDED", "WHY"},
@@ -48,7 +50,7 @@ func (p *program) modelDeployments() *cobra.Command {
 		}),
 	}
 	pages.add(cmd.Flags())
-	cmd.Flags().StringVar(&asOf, "as-of", "", asOfHelp)
+	then.add(cmd.Flags())
 	return cmd
 }
 

@@ -34,6 +34,7 @@ var (
 	Explain = explain //nolint:gochecknoglobals // the seam of the tests
 
 	Sparkline = sparkline //nolint:gochecknoglobals // the seam of the tests
+	Squeezed  = squeezed  //nolint:gochecknoglobals // the seam of the tests
 	Bar       = bar       //nolint:gochecknoglobals // the seam of the tests
 )
 

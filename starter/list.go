@@ -94,3 +94,26 @@ func set(query url.Values, name, value string) {
 }
 
 const asOfHelp = "as it was: a time (RFC 3339) or a position of the log"
+
+// moment are the flags that ask for the past of a model.
+type moment struct {
+	asOf     string
+	revision int64
+}
+
+func (m *moment) add(flags *pflag.FlagSet) {
+	flags.StringVar(&m.asOf, "as-of", "", asOfHelp)
+	flags.Int64Var(&m.revision, "at-revision", 0, "as it was right after this revision of the model")
+}
+
+// ask puts what was given into a query.
+func (m *moment) ask(query url.Values) error {
+	if m.asOf != "" && m.revision != 0 {
+		return usagef("--as-of and --at-revision cannot both be given")
+	}
+	set(query, "as_of", m.asOf)
+	if m.revision != 0 {
+		query.Set("at_revision", strconv.FormatInt(m.revision, 10))
+	}
+	return nil
+}

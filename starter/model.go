@@ -52,8 +52,8 @@ type actor struct {
 
 func (p *program) modelCommand() *cobra.Command {
 	return p.group("model", "Create models and look at them",
-		p.modelCreate(), p.modelGet(), p.modelList(), p.modelVersions(), p.modelDeployments(), p.modelTrainings(),
-		p.modelEvents(), p.modelAnalytics(), p.modelConfig(), p.modelTag(), p.modelRegister(), p.modelArchive(), p.modelDelete())
+		p.modelCreate(), p.modelGet(), p.modelList(), p.modelSearch(), p.modelVersions(), p.modelDeployments(), p.modelTrainings(),
+		p.modelEvents(), p.modelLineage(), p.modelAnalytics(), p.modelConfig(), p.modelTag(), p.modelRegister(), p.modelArchive(), p.modelDelete())
 }
 
 const modelArgument = "a model's id"
@@ -61,24 +61,18 @@ const modelArgument = "a model's id"
 func modelPath(id string) string { return "/api/v1/models/" + url.PathEscape(id) }
 
 func (p *program) modelGet() *cobra.Command {
-	var asOf string
-	var revision int64
+	var then moment
 	cmd := &cobra.Command{
 		Use: "get ID", Short: "Show a model, now or as it was", Args: takes(1, 1, modelArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
-			if asOf != "" && revision != 0 {
-				return usagef("--as-of and --at-revision cannot both be given")
-			}
 			query := url.Values{}
-			set(query, "as_of", asOf)
-			if revision != 0 {
-				query.Set("at_revision", strconv.FormatInt(revision, 10))
+			if err := then.ask(query); err != nil {
+				return err
 			}
 			return p.showModel(ctx, client.Request{Path: modelPath(args[0]), Query: query})
 		}),
 	}
-	cmd.Flags().StringVar(&asOf, "as-of", "", asOfHelp)
-	cmd.Flags().Int64Var(&revision, "at-revision", 0, "as it was right after this revision")
+	then.add(cmd.Flags())
 	return cmd
 }
 

@@ -68,7 +68,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 func (p *program) root() *cobra.Command {
 	root := p.group("phantom", "Carry machine-learning models through their life",
 		p.modelCommand(), p.aliasCommand(), p.artifactCommand(), p.trainCommand(), p.trainingCommand(), p.deployCommand(), p.rolloutCommand(), p.undeployCommand(),
-		p.rollbackCommand(), p.approvalsCommand(), p.inferCommand(), p.feedbackCommand(), p.keyCommand(), p.auditCommand(), p.doctorCommand(), p.versionCommand())
+		p.rollbackCommand(), p.approvalsCommand(), p.tailCommand(), p.inferCommand(), p.feedbackCommand(), p.projectionCommand(), p.keyCommand(), p.auditCommand(), p.doctorCommand(), p.versionCommand())
 	root.Long = "Carry machine-learning models through their life: train, approve, version, deploy with a canary, roll back.\n\n" + exitHelp
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -92,12 +92,17 @@ func (p *program) modelTrainings() *cobra.Command { return p.listTrainings("trai
 
 func (p *program) listTrainings(use string, least int) *cobra.Command {
 	var pages paging
-	var asOf string
+	var then moment
 	cmd := &cobra.Command{
 		Use: use, Short: "List trainings, the newest first", Args: takes(least, 1, modelArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
 			query := pages.query()
-			set(query, "as_of", asOf)
+			if err := then.ask(query); err != nil {
+				return err
+			}
+			if then.revision != 0 && len(args) == 0 {
+				return usagef("--at-revision is one of a model: name the model")
+			}
 			path := "/api/v1/trainings"
 			if len(args) > 0 {
 				path = modelPath(args[0]) + "/trainings"
@@ -116,7 +121,7 @@ func (p *program) listTrainings(use string, least int) *cobra.Command {
 		}),
 	}
 	pages.add(cmd.Flags())
-	cmd.Flags().StringVar(&asOf, "as-of", "", asOfHelp)
+	then.add(cmd.Flags())
 	return cmd
 }
 
@@ -142,15 +147,10 @@ func (p *program) trainingGet() *cobra.Command {
 				return nil
 			}
 			p.fields(p.trainingFields(t))
-			if !p.charted() {
+			if !p.drawn() || t.Epoch < 2 {
 				return nil
 			}
-			_, curves, err := p.curves(ctx, t, p.width())
-			if err == nil && len(curves) > 0 {
-				fmt.Fprintln(p.out)
-				p.chartCurves(curves)
-			}
-			return err
+			return p.drawCurves(ctx, t)
 		}),
 	}
 }

@@ -11,24 +11,6 @@ import (
 	"phantom/api/client"
 )
 
-// curve is one metric of a training over its epochs.
-type curve struct {
-	Metric string `json:"metric"`
-	Points []struct {
-		Epoch int     `json:"epoch"`
-		Step  int64   `json:"step"`
-		Value float64 `json:"value"`
-	} `json:"points"`
-}
-
-func (c curve) values() []float64 {
-	values := make([]float64, len(c.Points))
-	for i, point := range c.Points {
-		values[i] = point.Value
-	}
-	return values
-}
-
 func (p *program) trainingMetrics() *cobra.Command {
 	var most int
 	cmd := &cobra.Command{
@@ -48,9 +30,8 @@ func (p *program) trainingMetrics() *cobra.Command {
 			case len(curves) == 0:
 				p.note("training %s has no metrics yet", t.TrainingJobID)
 				return nil
-			case p.charted():
-				p.chartCurves(curves)
-				return nil
+			case p.drawn():
+				return p.drawCurves(ctx, t)
 			}
 			p.listCurves(curves)
 			return nil
@@ -73,27 +54,6 @@ func (p *program) curves(ctx context.Context, t training, most int) (json.RawMes
 	}
 	found, err := decode[page[curve]](raw, path)
 	return raw, found.Items, err
-}
-
-// chartCurves draws a line for each metric.
-func (p *program) chartCurves(curves []curve) {
-	const fixed = 62 // cells of the other columns
-	cells := max(p.width()-fixed, 10)
-	rows := make([][]string, 0, len(curves))
-	for _, c := range curves {
-		values := c.values()
-		if len(values) == 0 {
-			continue
-		}
-		least, most := values[0], values[0]
-		for _, value := range values {
-			least, most = min(least, value), max(most, value)
-		}
-		rows = append(rows, []string{
-			c.Metric, number(values[0]), number(values[len(values)-1]), number(least), number(most), sparkline(values, cells),
-		})
-	}
-	p.table([]string{"METRIC", "FIRST", "LAST", "LEAST", "MOST", "CURVE"}, rows)
 }
 
 // listCurves prints a line for each epoch of each metric.

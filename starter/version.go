@@ -24,12 +24,14 @@ type modelVersion struct {
 
 func (p *program) modelVersions() *cobra.Command {
 	var pages paging
-	var asOf string
+	var then moment
 	cmd := &cobra.Command{
 		Use: "versions ID", Short: "List a model's versions, the newest first", Args: takes(1, 1, modelArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
 			query := pages.query()
-			set(query, "as_of", asOf)
+			if err := then.ask(query); err != nil {
+				return err
+			}
 			return listing[modelVersion]{
 				path: modelPath(args[0]) + "/versions", query: query, more: "cursor",
 				header: []string{"VERSION", "ALIASES", "ACCURACY", "F1", "DEPLOYED AT", "CREATED", "BY", "ARTIFACT", "TRAINING"},
@@ -44,7 +46,7 @@ func (p *program) modelVersions() *cobra.Command {
 		}),
 	}
 	pages.add(cmd.Flags())
-	cmd.Flags().StringVar(&asOf, "as-of", "", asOfHelp)
+	then.add(cmd.Flags())
 	return cmd
 }
 

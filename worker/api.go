@@ -5,6 +5,7 @@ import (
 
 	"phantom/access"
 	"phantom/api"
+	"phantom/eventstore"
 	"phantom/internal/config"
 	"phantom/workflows"
 )
@@ -17,7 +18,7 @@ func serveAPI(ctx context.Context, p *parts) error {
 	keys := p.verifier(config.RoleAPI, p.cfg.File.Limits.API)
 	handler := api.New(api.Params{
 		Keys: access.NewKeys(p.pool), Verifier: keys,
-		Registry: p.registry, Reader: p.reader, WaitFor: p.runner.WaitFor, Temporal: p.temporal,
+		Registry: p.registry, Reader: p.reader, Feed: p.following(p.store), Tail: p.tails[eventstore.Lifecycle], WaitFor: p.runner.WaitFor, Projections: p.runner, Temporal: p.temporal,
 		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(),
 		Artifacts: p.artifacts, MaxArtifact: p.cfg.File.ArtifactLimit, Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"phantom/eventstore/follow"
+	"phantom/projection"
 )
 
 // How often the database is asked how far the followers are behind, whatever the scrapes: a lookup for each tenant.
@@ -24,10 +25,18 @@ type lagCollector struct {
 	up    *prometheus.Desc
 	kinds map[follow.Kind]lagGauges
 
+	parked, oldest *prometheus.Desc
+
 	mu   sync.Mutex
-	lags []follow.Lag
+	told told
 	err  error
 	next time.Time // when the database is asked again
+}
+
+// told is what the database says of those who follow the logs.
+type told struct {
+	lags   []follow.Lag
+	parked []projection.Parking
 }
 
 type lagGauges struct{ events, tenants, worst, seconds *prometheus.Desc }
@@ -44,9 +53,12 @@ func newLagCollector(pool *pgxpool.Pool) *lagCollector {
 			seconds: desc("lag_seconds", "Age of the oldest event that is not handled yet; 0 when there is none."),
 		}
 	}
+	of := []string{string(follow.KindProjection)}
 	return &lagCollector{
-		pool: pool,
-		up:   prometheus.NewDesc("phantom_lag_up", "1 when the database told how far the followers are behind.", nil, nil),
+		pool:   pool,
+		parked: prometheus.NewDesc("phantom_projection_parked_events", "Events that wait for a retry, of all tenants.", of, nil),
+		oldest: prometheus.NewDesc("phantom_projection_parked_oldest_seconds", "How long the oldest of them waits; 0 when there is none.", of, nil),
+		up:     prometheus.NewDesc("phantom_lag_up", "1 when the database told how far the followers are behind.", nil, nil),
 		kinds: map[follow.Kind]lagGauges{
 			follow.KindProjection: gauges(follow.KindProjection), follow.KindSubscription: gauges(follow.KindSubscription),
 		},
@@ -56,6 +68,8 @@ func newLagCollector(pool *pgxpool.Pool) *lagCollector {
 // Describe implements prometheus.Collector.
 func (c *lagCollector) Describe(to chan<- *prometheus.Desc) {
 	to <- c.up
+	to <- c.parked
+	to <- c.oldest
 	for _, g := range c.kinds {
 		for _, desc := range []*prometheus.Desc{g.events, g.tenants, g.worst, g.seconds} {
 			to <- desc
@@ -65,7 +79,7 @@ func (c *lagCollector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. A database that does not answer leaves the gauges out, and no other metric.
 func (c *lagCollector) Collect(to chan<- prometheus.Metric) {
-	lags, err := c.ask()
+	now, err := c.ask()
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
@@ -74,7 +88,11 @@ func (c *lagCollector) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	gauge(c.up, 1)
-	for _, lag := range lags {
+	for _, p := range now.parked {
+		gauge(c.parked, float64(p.Events), p.Projection)
+		gauge(c.oldest, p.Oldest.Seconds(), p.Projection)
+	}
+	for _, lag := range now.lags {
 		g := c.kinds[lag.Kind]
 		gauge(g.events, float64(lag.Behind), lag.Name)
 		gauge(g.tenants, float64(lag.Tenants), lag.Name)
@@ -83,16 +101,19 @@ func (c *lagCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-func (c *lagCollector) ask() ([]follow.Lag, error) {
+func (c *lagCollector) ask() (told, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := time.Now()
 	if began.Before(c.next) {
-		return c.lags, c.err
+		return c.told, c.err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lagTimeout)
 	defer cancel()
-	c.lags, c.err = follow.Lags(ctx, c.pool)
+	c.told = told{}
+	if c.told.lags, c.err = follow.Lags(ctx, c.pool); c.err == nil {
+		c.told.parked, c.err = projection.Parkings(ctx, c.pool)
+	}
 	c.next = time.Now().Add(lagShare * time.Since(began))
-	return c.lags, c.err
+	return c.told, c.err
 }

@@ -53,6 +53,14 @@ func TestLagIsScraped(t *testing.T) {
 		return err == nil && len(lags) == 1 && lags[0].Behind == 7 && lags[0].WorstTenant == "stuck"
 	}, time.Minute, 5*time.Millisecond)
 
+	for _, statement := range []string{
+		`insert into phantom.projection_generation (projection, log) values ('rows', 'lifecycle')`,
+		`insert into phantom.projection_parked (tenant_id, projection, generation, position, group_key, aggregate_type, aggregate_id, event_type, cause, parked_at)
+			select 'stuck', 'rows', 1, n, 'g', 'Thing', 's', 'A', 'it is poison', clock_timestamp() - interval '90 s' from generate_series(1, 3) n`,
+	} {
+		_, err := pgtest.Pool(t, db.AdminURL).Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
 	collector := newLagCollector(pool)
 	prometheus.MustRegister(collector)
 	defer prometheus.Unregister(collector)
@@ -66,11 +74,13 @@ func TestLagIsScraped(t *testing.T) {
 	for _, line := range []string{
 		`phantom_subscription_lag_events{subscription="mailer"} 7`, `phantom_subscription_lag_tenants{subscription="mailer"} 1`,
 		`phantom_subscription_lag_worst_tenant_events{subscription="mailer"} 7`, `phantom_lag_up 1`,
+		`phantom_projection_parked_events{projection="rows"} 3`,
 	} {
 		require.Contains(t, page, line+"\n")
 	}
 	require.Contains(t, page, `phantom_subscription_lag_seconds{subscription="mailer"} `)
 	require.NotContains(t, page, `phantom_subscription_lag_seconds{subscription="mailer"} 0`+"\n")
+	require.Regexp(t, `phantom_projection_parked_oldest_seconds{projection="rows"} (9\d|[1-9]\d\d)`, page)
 	require.NotContains(t, page, "stuck", "tenants are no label")
 	stop()
 	pool.Close()

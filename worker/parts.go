@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 
@@ -44,6 +45,7 @@ type parts struct {
 	wrapper   *sealing.Wrapper // of the data keys
 	tails     map[eventstore.Log]*eventstore.Tail
 	runner    *projection.Runner
+	applied   *prometheus.CounterVec // by the projections
 	temporal  client.Client
 	ready     *readiness
 	serving   serving
@@ -67,7 +69,7 @@ func assemble(ctx context.Context, cfg config.Config, log *zap.Logger) (*parts, 
 	if p.pool, err = connect(ctx, cfg.DatabaseURL, requestConnections); err != nil {
 		return nil, err
 	}
-	if p.loopPool, err = connect(ctx, cfg.DatabaseURL, loopConnections*int32(len(readmodel.Projections()))); err != nil {
+	if p.loopPool, err = connect(ctx, cfg.DatabaseURL, loopConnections*int32(len(readmodel.Projections())+1)); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	if p.artifacts, err = artifact.Open(ctx, cfg.ArtifactsURL); err != nil {
@@ -102,12 +104,16 @@ func (p *parts) derive() error {
 		eventstore.Lifecycle: eventstore.NewTail(p.store, eventstore.Lifecycle),
 		eventstore.Inference: eventstore.NewTail(p.store, eventstore.Inference),
 	}
+	p.applied = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "phantom_projection_applied_events_total", Help: "Events that this process has applied or parked, of all generations.",
+	}, []string{"projection"})
 	var err error
 	p.runner, err = projection.NewRunner(projection.Params{
 		Pool: p.loopPool, Feed: p.following(eventstore.New(p.loopPool)), Tails: p.tails, Projections: readmodel.Projections(),
 		Failed: func(name, tenant string, err error) {
 			p.log.Error("a projection does not move", zap.String("projection", name), zap.String("tenant", tenant), zap.Error(err))
 		},
+		Applied: func(name string, events int) { p.applied.WithLabelValues(name).Add(float64(events)) },
 	})
 	return err
 }
@@ -141,7 +147,7 @@ func (p *parts) close() error {
 func (p *parts) state(name string) string { return filepath.Join(p.cfg.StateDir, name) }
 
 // The most connections at once: a projection applies four tenants at a time and needs one connection
-// besides. What the DSN says of pool_max_conns counts for the requests.
+// besides; a generation beside the live one has those of one projection more. What the DSN says of pool_max_conns counts for the requests.
 const (
 	requestConnections int32 = 24
 	loopConnections    int32 = 5

@@ -29,6 +29,9 @@ func serveProjections(ctx context.Context, p *parts) error {
 	if err := prometheus.Register(newLagCollector(p.pool)); err != nil {
 		return err
 	}
+	if err := prometheus.Register(p.applied); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	p.ready.is(config.RoleProjections) // projections apply while Temporal is away
 	group.Go(func() error { return p.runner.Run(ctx) })
@@ -94,10 +97,45 @@ func (l loops) Status(ctx context.Context, name string) (activities.ProjectionSt
 	if err != nil {
 		return activities.ProjectionStatus{}, fmt.Errorf("projection %s: %w", name, err)
 	}
-	told := activities.ProjectionStatus{Failure: status.LastError}
+	told := activities.ProjectionStatus{Failure: status.LastError, Parked: status.Parked, Paused: status.PausedAt != nil}
+	for _, g := range status.Generations {
+		if g.State == projection.Filling {
+			told.Rebuild = &activities.ProjectionRebuild{Generation: g.Generation, Percentage: g.Percentage, Rate: orZero(g.Rate), ETASeconds: orZero(g.ETASeconds)}
+		}
+	}
 	for _, tenant := range status.Tenants {
 		told.Applied += tenant.Position
 		told.Head += tenant.Head
 	}
 	return told, nil
+}
+
+func orZero(x *float64) float64 {
+	if x == nil {
+		return 0
+	}
+	return *x
+}
+
+// Steer implements activities.Projections. It is what the API does.
+func (l loops) Steer(ctx context.Context, s activities.ProjectionSteering) error {
+	var err error
+	switch s.What {
+	case "pause":
+		err = l.runner.Pause(ctx, s.Name, s.Reason)
+	case "resume":
+		err = l.runner.Resume(ctx, s.Name)
+	case "rewind":
+		err = l.runner.Rewind(ctx, s.Name, string(s.Tenant), s.Position)
+	case "rebuild":
+		err = l.runner.Regenerate(ctx, s.Name, projection.RebuildRequest{Throttle: s.Throttle, Back: s.Back, Drop: s.Drop})
+	case "retry":
+		_, err = l.runner.Retry(ctx, s.Name, string(s.Tenant), eventstore.Stream{})
+	default:
+		return &domain.InvalidInput{Field: "what", Reason: "is pause, resume, rewind, rebuild or retry"}
+	}
+	if refused, ok := errors.AsType[*projection.Refused](err); ok {
+		return &domain.InvalidState{Reason: refused.Reason}
+	}
+	return err
 }

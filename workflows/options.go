@@ -40,6 +40,8 @@ const (
 	long
 	// compensate undoes: it is retried without end.
 	compensate
+	// steering tells a loop what to do, which may wait for a batch.
+	steering
 	// attached watches a loop that belongs to a worker, for ever.
 	attached
 )
@@ -70,6 +72,9 @@ func activityOptions(c class, queue, summary string, attempts int32) workflow.Ac
 	case compensate:
 		options.StartToCloseTimeout = 20 * time.Second
 		retry.MaximumInterval = 30 * time.Second
+	case steering:
+		options.StartToCloseTimeout = time.Minute
+		retry.MaximumAttempts = 5
 	case attached:
 		options.StartToCloseTimeout = 365 * 24 * time.Hour
 		options.HeartbeatTimeout = 2 * heartbeat

@@ -22,7 +22,8 @@ const stepApply = "apply"
 // ProjectionRunner makes a projection visible in Temporal: one heartbeating activity attaches to the loop
 // that a worker runs, and reports how far it is. The loop itself belongs to the worker, so projections
 // keep applying while Temporal is away; cancelling this workflow stops the watching, not the loop. It runs
-// until it is cancelled, and continues as new whenever its activity has reported enough.
+// until it is cancelled, and continues as new whenever its activity has reported enough. The updates pause, resume, rewind,
+// rebuild and retry write down in PostgreSQL what the API writes, where every loop finds it.
 func (w *Sagas) ProjectionRunner(ctx workflow.Context, raw converter.RawValue) error {
 	s, err := w.open(ctx, KindProjectionRunner, []string{stepApply})
 	if err != nil {
@@ -38,6 +39,9 @@ func (w *Sagas) ProjectionRunner(ctx workflow.Context, raw converter.RawValue) e
 		s.progress = projectionProgress(*input.Seen)
 	}
 	s.followProjection(ctx)
+	if err := s.steerProjection(ctx, input.Name); err != nil {
+		return err
+	}
 	seen := activities.ProjectionStatus{}
 	attach := effect{
 		step: stepApply, class: attached, queue: s.settings.Queues.Projection,
@@ -47,6 +51,9 @@ func (w *Sagas) ProjectionRunner(ctx workflow.Context, raw converter.RawValue) e
 		return activities.ProjectionAttach{Name: input.Name}
 	})
 	if err != nil {
+		return s.close(ctx, "", err)
+	}
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return s.close(ctx, "", err)
 	}
 	return workflow.NewContinueAsNewError(ctx, KindProjectionRunner, ProjectionRunnerInput{Name: input.Name, Seen: &seen})
@@ -91,6 +98,13 @@ func projectionProgress(seen activities.ProjectionStatus) Progress {
 	}
 	if seen.Head > 0 {
 		p.Percentage = min(100, 100*float64(seen.Applied)/float64(seen.Head))
+	}
+	if seen.Paused {
+		p.Message += "; paused"
+	}
+	if r := seen.Rebuild; r != nil {
+		p.Message += fmt.Sprintf("; generation %d is filled to %.0f %%, %.0f/s", r.Generation, r.Percentage, r.Rate)
+		p.Metrics["rebuild_percentage"], p.Metrics["rebuild_rate"], p.Metrics["rebuild_eta_seconds"] = r.Percentage, r.Rate, r.ETASeconds
 	}
 	if seen.Failure != "" {
 		p.Message += "; last error: " + seen.Failure

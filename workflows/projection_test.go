@@ -20,6 +20,7 @@ import (
 type loops struct {
 	mu     sync.Mutex
 	status activities.ProjectionStatus
+	told   []activities.ProjectionSteering
 }
 
 func (l *loops) Status(_ context.Context, name string) (activities.ProjectionStatus, error) {
@@ -29,6 +30,21 @@ func (l *loops) Status(_ context.Context, name string) (activities.ProjectionSta
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status, nil
+}
+
+func (l *loops) Steer(_ context.Context, s activities.ProjectionSteering) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, s)
+	switch {
+	case s.What == "rebuild" && s.Back:
+		return &domain.InvalidState{Reason: "it keeps no former generation"}
+	case s.What == "pause":
+		l.status.Paused = true
+	case s.What == "rebuild":
+		l.status.Rebuild = &activities.ProjectionRebuild{Generation: 2, Percentage: 12.5, Rate: 5000, ETASeconds: 7}
+	}
+	return nil
 }
 
 func (sv *server) projectionRunner(l *loops, in any) client.WorkflowRun {
@@ -89,4 +105,38 @@ func TestProjectionRunnerRefusesWhatIsNotThere(t *testing.T) {
 			require.Equal(t, test.kind, activities.ErrorType(err))
 		})
 	}
+}
+
+func TestProjectionRunnerSteers(t *testing.T) {
+	t.Parallel()
+	sv := newServer(t, script{})
+	l := &loops{status: activities.ProjectionStatus{Applied: 30, Head: 40}}
+	s := saga{WorkflowRun: sv.projectionRunner(l, input{"name": "catalogue"}), server: sv}
+	require.NoError(t, s.update("pause", input{"reason": "a new index"}))
+	require.NoError(t, s.update("resume", nil))
+	require.NoError(t, s.update("rewind", input{"tenant": "acme", "position": 7}))
+	require.NoError(t, s.update("rebuild", input{"throttle": 5000}))
+	require.NoError(t, s.update("retry", nil))
+	require.ErrorContains(t, s.update("rebuild", input{"back": true}), "it keeps no former generation")
+	require.ErrorContains(t, s.update("rewind", input{"tenant": "No!"}), "tenant")
+	require.ErrorContains(t, s.update("pause", input{"for": "ever"}), "for")
+	throttle := 5000
+	require.Equal(t, []activities.ProjectionSteering{
+		{Name: "catalogue", What: "pause", Tenant: "default", Reason: "a new index"},
+		{Name: "catalogue", What: "resume", Tenant: "default"},
+		{Name: "catalogue", What: "rewind", Tenant: "acme", Position: 7},
+		{Name: "catalogue", What: "rebuild", Tenant: "default", Throttle: &throttle},
+		{Name: "catalogue", What: "retry", Tenant: "default"},
+		{Name: "catalogue", What: "rebuild", Tenant: "default", Back: true},
+	}, l.told)
+	value, err := sv.client.QueryWorkflow(t.Context(), s.GetID(), "", "progress")
+	require.NoError(t, err)
+	var progress workflows.Progress
+	require.NoError(t, value.Get(&progress))
+	require.Equal(t, "30 of 40 events applied, 0 parked; paused; generation 2 is filled to 12 %, 5000/s", progress.Message)
+	require.InDelta(t, 7, progress.Metrics["rebuild_eta_seconds"], 0)
+	s.cancel()
+	var canceled *temporal.CanceledError
+	require.ErrorAs(t, s.Get(t.Context(), nil), &canceled)
+	s.keepHistory("ProjectionRunner_steered")
 }

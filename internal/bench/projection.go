@@ -202,3 +202,8 @@ func (o *oneTenant) ReadAfter(ctx context.Context, log eventstore.Log, cursors [
 	events := o.read[:min(limit, len(o.read))]
 	return []eventstore.Page{{Tenant: o.tenant, Events: slices.Clone(events), Through: events[len(events)-1].Position}}, nil
 }
+
+// ReadAt implements projection.Feed.
+func (o *oneTenant) ReadAt(ctx context.Context, tenant string, log eventstore.Log, positions []int64) ([]eventstore.Event, error) {
+	return o.store.ReadAt(ctx, tenant, log, positions)
+}

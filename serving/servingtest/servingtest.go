@@ -21,7 +21,7 @@ import (
 )
 
 // Patience is how long a test waits for something that must happen.
-const Patience = 20 * time.Second
+const Patience = 60 * time.Second
 
 // Testdata is the folder of the models, seen from a package of serving.
 const Testdata = "../modelserver/testdata"

@@ -1,0 +1,76 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"phantom/api"
+)
+
+// projection is one of the list, as a tenant sees it.
+func (h *house) projection(name, tenant string) object {
+	h.t.Helper()
+	return h.do(request{path: "/api/v1/projections/" + name, header: map[string]string{api.HeaderTenant: tenant}}).as(http.StatusOK)
+}
+
+func TestProjectionsShowATenantItsOwn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.createDigits()
+	list := h.get("/api/v1/projections").items()
+	require.Len(t, list, len(h.runner.Names()))
+	require.Equal(t, "catalogue", list[0]["name"])
+	own, other := h.projection("catalogue", string(h.tenant)), h.projection("catalogue", string(h.tenant)+"-other")
+	require.EqualValues(t, 1, own["position"])
+	require.EqualValues(t, 1, own["head"])
+	require.EqualValues(t, 0, own["lag"])
+	require.Equal(t, "running", own["state"])
+	require.EqualValues(t, 0, other["position"])
+	require.EqualValues(t, 0, other["head"])
+	require.Nil(t, other["last_progress_at"])
+	h.get("/api/v1/projections/moon").problem(http.StatusNotFound, "not_found")
+	h.get("/api/v1/projections/moon/parked").problem(http.StatusNotFound, "not_found")
+	require.Empty(t, h.get("/api/v1/projections/catalogue/parked").items())
+}
+
+func TestProjectionsAreSteered(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.createDigits()
+	at := func(what string) string { return "/api/v1/projections/catalogue/" + what }
+
+	paused := h.post(at("pause"), object{"reason": "a new index"}).as(http.StatusOK)
+	require.Equal(t, "paused", paused["state"])
+	require.Equal(t, "a new index", paused["pause_reason"])
+	patched := h.do(request{method: http.MethodPatch, path: "/api/v1/models/digits", body: object{"description": "new"}})
+	patched.as(http.StatusOK)
+	behind := h.projection("catalogue", string(h.tenant))
+	require.EqualValues(t, 1, behind["lag"])
+	require.Equal(t, "running", h.post(at("resume"), nil).as(http.StatusOK)["state"])
+	require.Eventually(t, func() bool { return h.projection("catalogue", string(h.tenant))["lag"] == 0.0 }, patience, poll)
+
+	h.post(at("rewind"), object{"position": 7}).problem(http.StatusConflict, "invalid_state")
+	h.post(at("rewind"), object{}).problem(http.StatusUnprocessableEntity, "invalid_input")
+	h.post("/api/v1/projections/inference-activity/rewind", object{"position": 1}).problem(http.StatusConflict, "invalid_state")
+	h.post(at("rewind"), object{"position": 1}).as(http.StatusOK)
+	require.Eventually(t, func() bool {
+		return h.get("/api/v1/models/digits").as(http.StatusOK)["description"] == "new"
+	}, patience, poll)
+
+	h.post(at("rebuild"), object{"back": true}).problem(http.StatusConflict, "invalid_state")
+	h.post(at("rebuild"), object{"back": true, "drop": true}).problem(http.StatusConflict, "invalid_state")
+	h.post(at("rebuild"), nil).as(http.StatusAccepted)
+	generation := func() any { return h.projection("catalogue", string(h.tenant))["generation"] }
+	require.Eventually(t, func() bool { return generation() == 2.0 }, patience, poll)
+	require.Equal(t, "new", h.get("/api/v1/models/digits").as(http.StatusOK)["description"])
+	h.post(at("rebuild"), object{"back": true}).as(http.StatusAccepted)
+	require.EqualValues(t, 1, generation())
+	h.post(at("rebuild"), object{"drop": true}).as(http.StatusAccepted)
+
+	again := h.post(at("retry"), nil).as(http.StatusOK)
+	require.Equal(t, object{"applied": 0.0, "parked": 0.0, "errors": []any{}}, again)
+	h.post(at("retry"), object{"aggregate_id": "digits"}).problem(http.StatusUnprocessableEntity, "invalid_input")
+	h.post("/api/v1/projections/moon/pause", nil).problem(http.StatusNotFound, "not_found")
+}

@@ -1,0 +1,178 @@
+package projection_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"phantom/eventstore"
+	"phantom/projection"
+)
+
+// positions are what was applied, in order.
+type positions struct {
+	mu  sync.Mutex
+	all []int64
+}
+
+func (p *positions) add(position int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, position)
+}
+
+func (p *positions) since(n int) []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all[n:])
+}
+
+func (s *stage) parked(r *projection.Runner, tenant string) []projection.ParkedStream {
+	s.t.Helper()
+	found, err := r.Parked(s.t.Context(), "tally", tenant, 0, 100)
+	require.NoError(s.t, err)
+	return found
+}
+
+func (s *stage) status(r *projection.Runner) projection.Status {
+	s.t.Helper()
+	status, err := r.Status(s.t.Context(), "tally")
+	require.NoError(s.t, err)
+	return status
+}
+
+// A poison event parks its stream and what depends on it; the rest flows on, and a retry applies what is parked in order.
+func TestAPoisonEventParksItsGroupAlone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	order := &positions{}
+	p := &tally{applied: order.add}
+	r := s.runner(p)
+	s.start(r)
+	s.appendTo("sick", "a", "fine", "fine", "poison", "after") // 1 to 4
+	s.appendTo("sick", "b", good(20)...)                       // 5 to 24
+	s.appendTo("sick", "a/child", "depends")                   // 25
+	last := s.appendTo("sick", "b", good(20)...)               // 26 to 45
+	healthy := s.append("well", good(10)...)
+	s.waitFor(r, "sick", last)
+	s.waitFor(r, "well", healthy)
+	require.Equal(t, 42, s.counted("sick", 1))
+	require.Equal(t, 10, s.counted("well", 1))
+
+	status := s.status(r)
+	require.Zero(t, status.Lag, "nobody is behind")
+	require.EqualValues(t, 3, status.Parked)
+	require.Zero(t, status.Of("well").Parked)
+	parked := s.parked(r, "sick")
+	require.Len(t, parked, 2)
+	require.Equal(t, "a", parked[0].AggregateID)
+	require.EqualValues(t, 3, parked[0].Position)
+	require.EqualValues(t, 2, parked[0].Count)
+	require.Equal(t, "it is poison", parked[0].Error)
+	require.NotZero(t, parked[0].Since)
+	require.Equal(t, "a/child", parked[1].AggregateID)
+	require.Equal(t, "waits behind event 3 (Counted of Thing a)", parked[1].Error)
+	require.Empty(t, s.parked(r, "well"))
+
+	again, err := r.Retry(t.Context(), "tally", "sick", eventstore.Stream{})
+	require.NoError(t, err)
+	require.Equal(t, projection.Retried{Parked: 3, Errors: []string{"event 3: it is poison"}}, again)
+	s.waitFor(r, "sick", s.appendTo("sick", "a", "later")) // 46, behind the others
+
+	p.cured.Store(true)
+	before := len(order.since(0))
+	again, err = r.Retry(t.Context(), "tally", "sick", eventstore.Stream{Type: "Thing", ID: "a"})
+	require.NoError(t, err)
+	require.Equal(t, projection.Retried{Applied: 4, Errors: []string{}}, again)
+	require.Equal(t, []int64{3, 4, 25, 46}, order.since(before))
+	require.Empty(t, s.parked(r, "sick"))
+	s.waitFor(r, "sick", s.appendTo("sick", "a", "flows"))
+	require.Equal(t, 47, s.counted("sick", 1))
+}
+
+// A retry that meets another poison keeps what stands behind it parked.
+func TestARetryStopsAtTheNextPoison(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{}
+	p.broken.Store(true)
+	r := s.runner(p)
+	s.start(r)
+	s.waitFor(r, "a", s.append("a", append([]string{"poison"}, good(9)...)...))
+	require.EqualValues(t, 10, s.status(r).Parked)
+	s.waitFor(r, "a", s.append("a", "missing", "x"))
+	p.cured.Store(true)
+	_, err := r.Retry(t.Context(), "tally", "a", eventstore.Stream{})
+	require.ErrorContains(t, err, "not_there", "what is no event's fault ends the retry")
+	require.EqualValues(t, 12, s.status(r).Parked)
+	p.broken.Store(false)
+	again, err := r.Retry(t.Context(), "tally", "a", eventstore.Stream{})
+	require.NoError(t, err)
+	require.Equal(t, projection.Retried{Applied: 12, Errors: []string{}}, again)
+	require.Equal(t, 12, s.counted("a", 1))
+}
+
+// A table that is missing is no event's fault: it parks nothing, and stops its tenant until it is there.
+func TestWhatIsNoEventsFaultNeverParks(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{}
+	p.broken.Store(true)
+	r := s.runner(p)
+	s.start(r)
+	last := s.append("a", "x", "missing", "y")
+	s.waitFor(r, "b", s.append("b", good(3)...))
+	s.eventually(func() bool { return s.status(r).Of("a").Tenants[0].StoppedAt != nil }, "the status says why")
+	status := s.status(r).Of("a")
+	require.Zero(t, status.Parked)
+	require.Contains(t, status.LastError, "not_there")
+	require.EqualValues(t, 1, status.Tenants[0].Position)
+	p.broken.Store(false)
+	s.waitFor(r, "a", last)
+	require.Equal(t, 3, s.counted("a", 1))
+}
+
+// wild panics at what the tally cannot apply.
+type wild struct{ tally }
+
+func (p *wild) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	if err := p.tally.Apply(ctx, tx, generation, events); err != nil {
+		panic(err)
+	}
+	return nil
+}
+
+func TestAPanicParksToo(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&wild{})
+	s.start(r)
+	s.appendTo("a", "bad", "poison")
+	s.waitFor(r, "a", s.appendTo("a", "other", "x"))
+	require.Equal(t, 1, s.counted("a", 1))
+	require.Equal(t, "it panics: it is poison", s.parked(r, "a")[0].Error)
+}
+
+// Parked state survives the runner; a second one parks on.
+func TestWhatIsParkedStaysParkedAfterARestart(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{}
+	first := s.runner(p)
+	stop := s.start(first)
+	s.waitFor(first, "a", s.append("a", "poison"))
+	stop()
+	p.cured.Store(true) // mended, but what is parked is not overtaken
+	second := s.runner(p)
+	s.start(second)
+	s.waitFor(second, "a", s.append("a", "later"))
+	require.Zero(t, s.counted("a", 1))
+	require.EqualValues(t, 2, s.status(second).Parked)
+	_, err := second.Retry(t.Context(), "tally", "a", eventstore.Stream{})
+	require.NoError(t, err)
+	require.Equal(t, 2, s.counted("a", 1))
+}

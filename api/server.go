@@ -79,7 +79,7 @@ func New(params Params) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		write(w, problem(http.StatusNotFound, CodeNotFound, "there is no "+r.Method+" "+r.URL.Path+"; /docs lists what there is"))
 	})
-	return protect(params, mux)
+	return compressed(protect(params, mux))
 }
 
 // register puts every operation into the mux, and returns the API that describes them.

@@ -57,7 +57,7 @@ type trainingMetrics struct {
 	JobPath
 	Freshness
 
-	MaxPoints int `query:"max_points" minimum:"0" doc:"Longer curves are thinned evenly to so many points; 0 gives all"`
+	MaxPoints int `query:"max_points" minimum:"0" doc:"Longer curves are thinned to so many points, both ends and what stands out kept (Largest-Triangle-Three-Buckets); 0 gives all"`
 }
 
 type trainingStart struct {

@@ -202,16 +202,17 @@ func TestCurvesKeepBothEndsWhenThinned(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 	for epoch := 1; epoch <= 100; epoch++ {
+		spiky := map[bool]float64{true: 50}[epoch == 42]
 		w.do(domain.RecordTrainingProgress{
 			ModelID: "digits", TrainingJobID: job, Epoch: epoch, Step: int64(10 * epoch), ProgressPercentage: float64(epoch) / 2,
-			Metrics: map[string]float64{"loss": 1 / float64(epoch), "accuracy": float64(epoch) / 100},
+			Metrics: map[string]float64{"loss": 1 / float64(epoch), "accuracy": float64(epoch) / 100, "norm": spiky},
 		})
 	}
 	lastAt := w.now
 	w.catchUp(1, 7)
 	full, err := w.reader.TrainingCurves(t.Context(), "acme", job, 0)
 	require.NoError(t, err)
-	require.Equal(t, []string{"accuracy", "loss"}, []string{full[0].Metric, full[1].Metric})
+	require.Equal(t, []string{"accuracy", "loss", "norm"}, []string{full[0].Metric, full[1].Metric, full[2].Metric})
 	require.Len(t, full[1].Points, 100)
 	require.Equal(t, readmodel.Point{Epoch: 100, Step: 1000, Value: 0.01, At: lastAt}, full[1].Points[99])
 	for _, most := range []int{2, 3, 10, 99, 100, 1000} {
@@ -222,6 +223,9 @@ func TestCurvesKeepBothEndsWhenThinned(t *testing.T) {
 		require.Equal(t, 1, points[0].Epoch)
 		require.Equal(t, 100, points[len(points)-1].Epoch)
 	}
+	thin, err := w.reader.TrainingCurves(t.Context(), "acme", job, 7)
+	require.NoError(t, err)
+	require.Contains(t, thin[2].Points, full[2].Points[41], "a spike is not lost")
 	_, err = w.reader.TrainingCurves(t.Context(), "acme", job, 1)
 	require.ErrorIs(t, err, domain.ErrInvalidInput)
 	_, err = w.reader.TrainingCurves(t.Context(), "acme", domain.JobID(uuid.NewString()), 0)

@@ -101,28 +101,14 @@ type curvePoint struct {
 	At     time.Time
 }
 
-// Of n points, numbered from 1, those are kept at which (number-1)*(kept-1)/(n-1) grows: the first, the
-// last, and the rest evenly between.
 const curvesSQL = `
-with points as (
-	select m.key as metric, p.epoch, p.step, m.value::double precision as value, p.at, p.position,
-		row_number() over (partition by m.key order by p.position) - 1 as number,
-		greatest(count(*) over (partition by m.key) - 1, 1) as last
-	from phantom.training_progress p
-	cross join lateral jsonb_each_text(p.metrics) m
-	where p.tenant_id = $1 and p.training_job_id = $2 and p.model_id = $4 and p.generation = `
-
-const thinSQL = `)
-select metric, epoch, step, value, at
-from points
-where $3 > last or number = 0 or number * ($3 - 1) / last > (number - 1) * ($3 - 1) / last
-order by metric, position`
-
-// noThinning is more points than a training can have.
-const noThinning = 1 << 40
+select m.key as metric, p.epoch, p.step, m.value::double precision as value, p.at
+from phantom.training_progress p
+cross join lateral jsonb_each_text(p.metrics) m
+where p.tenant_id = $1 and p.training_job_id = $2 and p.model_id = $3 and p.generation = `
 
 // TrainingCurves gives every metric of a job over its epochs, by name. With maxPoints (at least 2; 0
-// means all) longer curves are thinned evenly, both ends kept. A job without progress has no curves;
+// means all) longer curves are thinned to so many: see thinned. A job without progress has no curves;
 // one that is not there is a *domain.NotFound.
 func (r *Reader) TrainingCurves(ctx context.Context, tenant domain.Tenant, job domain.JobID, maxPoints int) ([]Curve, error) {
 	if maxPoints == 1 || maxPoints < 0 {
@@ -132,12 +118,8 @@ func (r *Reader) TrainingCurves(ctx context.Context, tenant domain.Tenant, job d
 	if err != nil {
 		return nil, err
 	}
-	most := int64(noThinning)
-	if maxPoints > 0 {
-		most = int64(maxPoints)
-	}
-	q := newQuery(tenant, TrainingsName, curvesSQL+liveSQL(TrainingsName)+thinSQL)
-	q.args = append(q.args, job, most, training.ModelID) // the model leads to the job's rows by the key
+	q := newQuery(tenant, TrainingsName, curvesSQL+liveSQL(TrainingsName)+` order by m.key, p.position`)
+	q.args = append(q.args, job, training.ModelID) // the model leads to the job's rows by the key
 	points, _, err := ask[curvePoint](ctx, r, q)
 	if err != nil {
 		return nil, fmt.Errorf("curves of training %s: %w", job, err)
@@ -149,6 +131,9 @@ func (r *Reader) TrainingCurves(ctx context.Context, tenant domain.Tenant, job d
 		}
 		curve := &curves[len(curves)-1]
 		curve.Points = append(curve.Points, Point{point.Epoch, point.Step, point.Value, point.At.UTC()})
+	}
+	for i := range curves {
+		curves[i].Points = thinned(curves[i].Points, maxPoints)
 	}
 	return curves, nil
 }

@@ -161,6 +161,8 @@ func TestTheRealAPIUnderstandsEveryCommand(t *testing.T) {
 	does(0, string(id), "training", "list")
 	does(0, `Metrics +accuracy 0.97, loss 0.5`, "training", "get", "digits")
 	does(0, `Metrics +accuracy 0.97, loss 0.5`, "training", "get", string(id))
+	does(0, `loss +1 +1 +0.5\n`, "training", "metrics", "digits")
+	does(2, `max_points`, "training", "metrics", "digits", "--max-points", "1")
 	does(3, `training .* not found`, "training", "get", uuid.NewString())
 	does(3, `no training belongs to workflow`, "training", "get", "train:default:digits:x")
 	does(4, `no workflow runs this training`, "training", "cancel", "digits")

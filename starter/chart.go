@@ -61,6 +61,8 @@ func bar(value, greatest float64, columns int) string {
 type curve struct {
 	Metric string `json:"metric"`
 	Points []struct {
+		Epoch int     `json:"epoch"`
+		Step  int64   `json:"step"`
 		Value float64 `json:"value"`
 	} `json:"points"`
 }

@@ -28,6 +28,7 @@ func recorded(t *testing.T) *server {
 		digits + "/trainings":                          "trainings.json",
 		digits + "/trainings?limit=1":                  "trainings_limit_1.json",
 		digits + "/trainings?limit=200":                "trainings.json",
+		digits + "/trainings/" + job + "/metrics":      "training_metrics.json",
 		digits + "/aliases":                            "aliases.json",
 		digits + "/aliases/champion":                   "alias.json",
 		digits + "/rollouts":                           "rollouts.json",

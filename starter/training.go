@@ -77,7 +77,7 @@ const (
 
 func (p *program) trainingCommand() *cobra.Command {
 	return p.group("training", "Look at trainings and steer them",
-		p.trainingList(), p.trainingGet(), p.trainingLogs(),
+		p.trainingList(), p.trainingGet(), p.trainingMetrics(), p.trainingLogs(),
 		watchCommand(p, trainings()),
 		steerCommand(p, trainings(), steering{use: "cancel", short: "Stop a training and undo it", action: "cancel", done: "cancelling"}),
 		steerCommand(p, trainings(), steering{use: "approve", short: "Approve a candidate that waits for it", action: "approve", done: "approved", text: "note"}),

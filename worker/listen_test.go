@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -66,4 +69,56 @@ func TestBadCertificatesStopTheStart(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("nonsense"), 0o600))
 	err := listen(t.Context(), "PHANTOM_API_ADDR", "127.0.0.1:0", config.TLS{CertFile: path, KeyFile: path}, http.NotFoundHandler())
 	require.ErrorContains(t, err, "PHANTOM_TLS_CERT and PHANTOM_TLS_KEY")
+}
+
+// A process that ends takes no new connection, and answers what it has begun.
+func TestWhatIsUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only asks for a free port
+	require.NoError(t, err)
+	address := free.Addr().String()
+	require.NoError(t, free.Close())
+	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(begun)
+			<-release
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { ended <- listen(ctx, "PHANTOM_API_ADDR", address, config.TLS{}, handler) }()
+	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ask := func(path string) (string, error) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
+		require.NoError(t, err)
+		response, err := fresh.Do(request)
+		if err != nil {
+			return "", err
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		return string(body), err
+	}
+	require.Eventually(t, func() bool { _, err := ask("/"); return err == nil }, 30*time.Second, 10*time.Millisecond)
+	answered := make(chan string, 1)
+	go func() {
+		body, err := ask("/slow")
+		if err != nil {
+			body = err.Error()
+		}
+		answered <- body
+	}()
+	<-begun
+	stop()
+	require.Eventually(t, func() bool { _, err := ask("/"); return err != nil }, 30*time.Second, 10*time.Millisecond, "new ones are refused")
+	select {
+	case err := <-ended:
+		require.Fail(t, "it ended before its last answer", "%v", err)
+	default:
+	}
+	close(release)
+	require.Equal(t, "done", <-answered)
+	require.NoError(t, <-ended)
 }

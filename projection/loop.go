@@ -27,9 +27,23 @@ func newLoop(params *Params, t *track, generation int, pace *rate.Limiter) *foll
 		Tail: params.Tails[id.Log], Sweep: params.Sweep,
 		Heads: func(ctx context.Context) (map[string]int64, error) { return params.Feed.Heads(ctx, id.Log) },
 
-		Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch,
+		Gather: gatherOf(t.projection), Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch,
 		Failed: func(err error) { params.Failed(id.Projection, "", err) },
 	}, w)
+}
+
+// How far apart a runner looks for what a tenant's log has brought while it brings more: of rows that are read back at
+// once, and of others.
+const (
+	promptly  = 5 * time.Millisecond
+	leisurely = 250 * time.Millisecond
+)
+
+func gatherOf(p Projection) time.Duration {
+	if p.Prompt() {
+		return promptly
+	}
+	return leisurely
 }
 
 // Begin implements follow.Work.
@@ -97,6 +111,24 @@ func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
 	}
 	w.blame(ctx, eventstore.Cursor{Tenant: page.Tenant, After: task.After}, page, err)
 	return follow.Outcome{End: follow.Failed}
+}
+
+// Pass implements follow.Work: it moves many checkpoints in one transaction. What does not move at once goes by itself.
+func (w *work) Pass(ctx context.Context, tasks []follow.Task) []follow.Outcome {
+	moved, err := w.pass(ctx, tasks)
+	all := make([]follow.Outcome, len(tasks))
+	for i, task := range tasks {
+		switch {
+		case err == nil && moved[task.Page.Tenant]:
+			w.seen.moved(task.Page.Tenant)
+			all[i] = follow.Outcome{End: follow.Done, Position: task.Page.Through}
+		case ctx.Err() != nil:
+			all[i] = follow.Outcome{End: follow.Cut}
+		default:
+			all[i] = follow.Outcome{End: follow.Apart}
+		}
+	}
+	return all
 }
 
 // take applies a page at the pace that is allowed. An event that is its own fault is parked.

@@ -69,6 +69,8 @@ type tally struct {
 func (*tally) Name() string        { return "tally" }
 func (*tally) Log() eventstore.Log { return eventstore.Lifecycle }
 func (*tally) Types() []string     { return []string{"Counted"} }
+func (*tally) Prompt() bool        { return true }
+
 func (*tally) Tables() []projection.Table {
 	return []projection.Table{{Name: "tally", Kind: projection.Appended}}
 }

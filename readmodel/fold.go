@@ -52,6 +52,18 @@ func (byModel) Group(e eventstore.Event) string {
 	return string(domain.StreamID{Type: domain.AggregateType(e.AggregateType), ID: e.AggregateID}.Model())
 }
 
+// prompt are rows that people read right after they have changed something; leisurely are those about many changes.
+type (
+	prompt    struct{}
+	leisurely struct{}
+)
+
+// Prompt implements projection.Projection.
+func (prompt) Prompt() bool { return true }
+
+// Prompt implements projection.Projection.
+func (leisurely) Prompt() bool { return false }
+
 // recorded is an event, and whose it is.
 type recorded struct {
 	domain.Recorded

@@ -36,7 +36,7 @@ func newLoop(params *Params, t *track, generation int, pace *rate.Limiter) *foll
 // once, and of others.
 const (
 	promptly  = 5 * time.Millisecond
-	leisurely = 250 * time.Millisecond
+	leisurely = time.Second
 )
 
 func gatherOf(p Projection) time.Duration {

@@ -11,7 +11,7 @@ import (
 )
 
 // passPause is how long to gather after pages of positions to pass.
-const passPause = 25 * time.Millisecond
+const passPause = 50 * time.Millisecond
 
 // tenantsMost is how many tenants one call reads at most.
 const tenantsMost = 500

@@ -87,12 +87,25 @@ func decode(events []eventstore.Event) ([]recorded, error) {
 			Event: event, Stream: stream, Revision: e.AggregateVersion, Position: e.Position,
 			OccurredAt: e.OccurredAt.UTC(), RecordedAt: e.RecordedAt.UTC(),
 		}}
-		if err := json.Unmarshal(e.Metadata, &fact.Metadata); err != nil {
-			return nil, fmt.Errorf("metadata of event %d: %w", e.Position, err)
+		if telling(event) {
+			if err := json.Unmarshal(e.Metadata, &fact.Metadata); err != nil {
+				return nil, fmt.Errorf("metadata of event %d: %w", e.Position, err)
+			}
 		}
 		facts = append(facts, fact)
 	}
 	return facts, nil
+}
+
+// telling is false of the many events of which no row says who made them: their metadata costs as much as they do.
+func telling(e domain.Event) bool {
+	switch e.(type) {
+	case domain.TrainingProgressUpdated, domain.ModelMetadataUpdated, domain.ModelConfigurationUpdated,
+		domain.InferenceMade, domain.FeedbackRecorded:
+		return false
+	default:
+		return true
+	}
 }
 
 // child is the second part of a stream's id: the job or the rollout of a model.

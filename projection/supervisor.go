@@ -18,8 +18,15 @@ type supervisor struct {
 	registered bool
 	loops      map[loopKey]*running
 	work       sync.WaitGroup
-	ended      chan struct{} // a loop has
-	chores     chan struct{} // full while nobody does them
+	ended      chan struct{}       // a loop has
+	chores     chan struct{}       // full while nobody does them
+	respites   map[loopKey]respite // of who does them
+}
+
+// respite is when a generation is tried again that could not be put in its place: for a try the live one stands still.
+type respite struct {
+	refusals int // in a row
+	until    time.Time
 }
 
 type loopKey struct {
@@ -40,6 +47,7 @@ type running struct {
 func (r *Runner) Run(ctx context.Context) error {
 	s := &supervisor{
 		Runner: r, loops: map[loopKey]*running{}, ended: make(chan struct{}, 1), chores: make(chan struct{}, 1),
+		respites: map[loopKey]respite{},
 	}
 	s.chores <- struct{}{}
 	defer s.work.Wait()
@@ -158,21 +166,42 @@ func (s *supervisor) tidy(ctx context.Context, builds []build) {
 	}
 }
 
-// finish flips to a generation that has all but caught up. One that cannot be put in its place yet is tried again.
+// mostRespite is the longest pause between two tries to put a generation in its place.
+const mostRespite = time.Minute
+
+// finish flips to a generation that has all but caught up. One that cannot be put in its place yet is tried again, ever
+// more rarely: it may have a tenant that does not move.
 func (s *supervisor) finish(ctx context.Context, b build) error {
-	t := s.tracks[b.Projection]
+	t, key := s.tracks[b.Projection], loopKey{b.Projection, b.Generation}
+	rest := s.respites[key]
+	if time.Now().Before(rest.until) {
+		return nil
+	}
 	now, err := live(ctx, s.params.Pool, t.projection)
 	if err != nil {
 		return err
 	}
 	d, err := between(ctx, s.params.Pool, b.Projection, now.Generation, b.Generation)
-	if err != nil || d.Behind > int64(s.params.Batch) || d.Beyond > 0 {
+	if err != nil || d.Behind > s.near(b) || d.Beyond > 0 {
 		return err
 	}
 	if err := s.flip(ctx, t, b); !errors.Is(err, ErrRefused) {
+		delete(s.respites, key)
 		return err
 	}
+	rest.refusals++
+	rest.until = time.Now().Add(min(flipPatience<<min(rest.refusals-1, 10), mostRespite))
+	s.respites[key] = rest
 	return nil
+}
+
+// near is how many events a generation may have to apply yet, for the live one to stand still meanwhile.
+func (s *supervisor) near(b build) int64 {
+	most := s.params.Batch
+	if b.PerSecond != nil {
+		most = min(most, *b.PerSecond*int(flipPatience/time.Second))
+	}
+	return int64(most)
 }
 
 // The pieces in which rows are deleted, and how long at a time.

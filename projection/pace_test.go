@@ -63,7 +63,7 @@ func TestTheLiveGenerationIsNotKeptFromItsWork(t *testing.T) {
 	s.waitFor(r, "a", s.append("a", good(3)...))
 	_, err := r.Rebuild(t.Context(), "tally", 0)
 	require.NoError(t, err)
-	s.eventually(func() bool { return len(stands.noted()) == 2 }, "it is tried again")
+	s.eventually(func() bool { return len(stands.noted()) >= 2 }, "it is tried again")
 	noted := stands.noted()
 	require.Greater(t, noted[1].Sub(noted[0]), 2*time.Second, "it stood still for one second, and works for as long at least")
 }

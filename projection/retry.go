@@ -149,12 +149,15 @@ func (s *step) firstEvents(ctx context.Context, tenant, group string, most int) 
 	return positions, events, err
 }
 
-// firstParked locks the tenant's checkpoint, and reads where the group's first parked events are.
+// firstParked locks the tenant's checkpoint, and reads where the group's first parked events are; of a generation that is
+// dropped, nowhere.
 func (s *step) firstParked(ctx context.Context, tx pgx.Tx, tenant, group string, most int) ([]int64, error) {
 	const lock = `select from phantom.projection_checkpoint
 		where tenant_id = $1 and log = $2 and projection = $3 and generation = $4 for update`
 	const query = `select position from phantom.projection_parked
-		where tenant_id = $1 and projection = $2 and generation = $3 and group_key = $4 order by position limit $5`
+		where tenant_id = $1 and projection = $2 and generation = $3 and group_key = $4
+			and exists (select from phantom.projection_build where projection = $2 and generation = $3 and state <> 'dropping')
+		order by position limit $5`
 	var positions []int64
 	var batch pgx.Batch
 	batch.Queue(setTenant, tenant, lockTimeout)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/time/rate"
 )
 
@@ -211,10 +212,17 @@ const (
 )
 
 // sweep deletes rows of a dropped generation for a while; when none is left, the generation itself. A tenant's checkpoint
-// goes last, so a sweep that breaks off is taken up again.
+// goes last, so a sweep that breaks off is taken up again. It begins when the batches have ended that began before the drop,
+// in whatever process.
 func (s *supervisor) sweep(ctx context.Context, b build) error {
 	t := s.tracks[b.Projection]
 	id := b.identity(t)
+	if err := s.alone(ctx, id, func(pgx.Tx) error { return nil }); err != nil {
+		if errors.Is(err, ErrRefused) {
+			return nil
+		}
+		return err
+	}
 	places, err := id.readAll(ctx, s.params.Pool)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package follow_test
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,11 +26,7 @@ type played struct {
 func (l *played) Heads(context.Context) (map[string]int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	heads := make(map[string]int64, len(l.heads))
-	for tenant, head := range l.heads {
-		heads[tenant] = head
-	}
-	return heads, nil
+	return maps.Clone(l.heads), nil
 }
 
 func (*played) Begin(context.Context) ([]follow.Place, error)         { return nil, nil }

@@ -76,13 +76,11 @@ func TestALiftedThrottleIsHeard(t *testing.T) {
 	stands := &flips{}
 	r := s.runner(&tally{}, stands.in(s))
 	s.start(r)
-	for _, tenant := range []string{"a", "b"} { // the second one waits for the tokens that the first one took
-		s.waitFor(r, tenant, s.append(tenant, good(70)...))
-	}
+	s.waitFor(r, "a", s.append("a", good(150)...)) // a batch of 100, and one that waits for 50 tokens
 	_, err := r.Rebuild(t.Context(), "tally", 1)
 	require.NoError(t, err)
 	s.until(r, "the first batch is applied", func(st projection.Status) bool {
-		return len(st.Generations) == 2 && st.Generations[1].Percentage >= 50
+		return len(st.Generations) == 2 && st.Generations[1].Percentage >= 66
 	})
 	for range 20 {
 		s.waitFor(r, "c", s.append("c", "shown by the live generation"))

@@ -26,7 +26,7 @@ type supervisor struct {
 
 // respite is when a generation is tried again that could not be put in its place: for a try the live one stands still.
 type respite struct {
-	refusals int // in a row
+	failures int // in a row
 	until    time.Time
 }
 
@@ -186,14 +186,17 @@ func (s *supervisor) finish(ctx context.Context, b build) error {
 	if err != nil || d.Behind > s.near(b) || d.Beyond > 0 {
 		return err
 	}
-	if err := s.flip(ctx, t, b); !errors.Is(err, ErrRefused) {
+	if err = s.flip(ctx, t, b); err == nil {
 		delete(s.respites, key)
-		return err
+		return nil
 	}
-	rest.refusals++
-	rest.until = time.Now().Add(min(flipPatience<<min(rest.refusals-1, 10), mostRespite))
+	rest.failures++
+	rest.until = time.Now().Add(min(flipPatience<<min(rest.failures-1, 10), mostRespite))
 	s.respites[key] = rest
-	return nil
+	if errors.Is(err, ErrRefused) {
+		return nil
+	}
+	return err
 }
 
 // near is how many events a generation may have to apply yet, for the live one to stand still meanwhile.

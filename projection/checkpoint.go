@@ -163,10 +163,11 @@ func (id identity) readAll(ctx context.Context, pool *pgxpool.Pool) ([]place, er
 const failSQL = `
 insert into phantom.projection_checkpoint as c
     (tenant_id, log, projection, generation, epoch, position, error, error_position, failed_at)
-select $1, $2, $3, $4, $5, $6::bigint, $7::text, $8::bigint, clock_timestamp()
-where $6 = 0 or exists (
+select $1, $2, b.projection, b.generation, $5, $6::bigint, $7::text, $8::bigint, clock_timestamp()
+from phantom.projection_build b
+where b.projection = $3 and b.generation = $4 and b.state <> 'dropping' and ($6 = 0 or exists (
     select 1 from phantom.projection_checkpoint
-    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4)
+    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4))
 on conflict on constraint projection_checkpoint_pkey do update
 set error = excluded.error, error_position = excluded.error_position, failed_at = excluded.failed_at
 where c.position = $6 and c.epoch <= $5`

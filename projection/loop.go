@@ -134,8 +134,10 @@ func (w *work) Pass(ctx context.Context, tasks []follow.Task) []follow.Outcome {
 // take applies a page at the pace that is allowed. An event that is its own fault is parked.
 func (w *work) take(ctx context.Context, task follow.Task) error {
 	page := task.Page
-	if err := w.pace.WaitN(ctx, len(page.Events)); err != nil {
-		return err
+	for range page.Events { // one by one: who waits for many does not hear of another pace
+		if err := w.pace.Wait(ctx); err != nil {
+			return err
+		}
 	}
 	err := w.apply(ctx, task.After, page)
 	if err == nil || len(page.Events) != 1 || !poison(err) {

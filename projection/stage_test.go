@@ -116,6 +116,17 @@ func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 	}
 }
 
+// tuned is a pool as the stage's, changed.
+func (s *stage) tuned(change func(*pgxpool.Config)) *pgxpool.Pool {
+	s.t.Helper()
+	config := s.pool.Config()
+	change(config)
+	pool, err := pgxpool.NewWithConfig(s.t.Context(), config)
+	require.NoError(s.t, err)
+	s.t.Cleanup(pool.Close)
+	return pool
+}
+
 // appendTo writes events of type Counted to a stream.
 func (s *stage) appendTo(tenant, stream string, data ...string) int64 {
 	s.t.Helper()

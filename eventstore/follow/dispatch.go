@@ -18,7 +18,11 @@ const tenantsMost = 500
 
 // dispatch gives tenants with news to free workers, and reads ahead when pages are short of them.
 func (l *Loop) dispatch(ctx context.Context) error {
-	if l.idle() && !time.Now().Before(l.look) {
+	switch {
+	case !l.idle():
+	case time.Now().Before(l.look):
+		l.woken = true // it reads then
+	default:
 		l.woken = false
 		if err := l.read(ctx); err != nil {
 			return err

@@ -103,7 +103,7 @@ type Loop struct {
 	tenants  map[string]*tenant
 	behind   map[string]struct{} // tenants whose head is beyond their position
 	ready    [][]Task            // read, and waiting for a worker, which takes all of one piece
-	asked    bool                // Heads is due
+	asked    time.Time           // when Heads last answered
 	look     time.Time           // reads not before then
 	woken    bool                // something has happened since it has read
 	failures int                 // of the loop itself, in a row
@@ -129,7 +129,7 @@ func NewLoop(params Params, work Work) *Loop {
 	}
 	return &Loop{
 		params: params, work: work, outcomes: make(chan []Outcome, params.Workers),
-		tenants: map[string]*tenant{}, behind: map[string]struct{}{}, asked: true,
+		tenants: map[string]*tenant{}, behind: map[string]struct{}{},
 	}
 }
 
@@ -195,12 +195,12 @@ func (l *Loop) round(ctx context.Context, news *eventstore.News) error {
 // hear learns who has news.
 func (l *Loop) hear(ctx context.Context, news *eventstore.News) error {
 	heads := news.Take()
-	if l.params.Tail == nil && l.asked {
+	if l.params.Tail == nil && time.Since(l.asked) >= l.params.Sweep {
 		var err error
 		if heads, err = l.params.Heads(ctx); err != nil {
 			return err
 		}
-		l.asked = false
+		l.asked = time.Now()
 	}
 	for name, head := range heads {
 		t := l.tenant(name)
@@ -237,7 +237,6 @@ func (l *Loop) wait(ctx context.Context, news *eventstore.News) {
 	case <-news.C():
 		l.woken = true
 	case <-timer.C:
-		l.asked = true
 	case done := <-l.outcomes:
 		l.woken = true
 		l.settle(done)
@@ -265,7 +264,7 @@ func (l *Loop) nap() time.Duration {
 	}
 	nap := l.beat() - now.Sub(l.beaten)
 	if l.params.Tail == nil {
-		nap = min(nap, l.params.Sweep)
+		nap = min(nap, l.params.Sweep-now.Sub(l.asked))
 	}
 	for name := range l.behind {
 		if t := l.tenants[name]; !t.busy && now.Before(t.retryAt) {

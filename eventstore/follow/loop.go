@@ -259,7 +259,7 @@ func (l *Loop) nap() time.Duration {
 		return l.pause.Sub(now)
 	case l.standing && l.busy > 0:
 		return l.beat() // a worker's end wakes
-	case l.woken && l.idle():
+	case l.running && l.woken && l.idle():
 		return max(l.look.Sub(now), 0)
 	}
 	nap := l.beat() - now.Sub(l.beaten)

@@ -74,6 +74,28 @@ func TestModelAsItWas(t *testing.T) {
 	require.Len(t, h.get("/api/v1/models?as_of=2").items(), 1)
 }
 
+// Before a model was, its lists are not empty: there is no such model.
+func TestAModelThatWasNotYetThereHasNoLists(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.create("other")
+	h.settled(h.create("digits"))
+	for _, list := range []string{"versions", "trainings", "deployments", "rollouts", "aliases"} {
+		path := "/api/v1/models/digits/" + list
+		h.get(path+"?as_of=1").problem(http.StatusNotFound, "not_found")
+		require.Empty(t, h.get(path+"?as_of=2").items(), list)
+		require.Empty(t, h.get(path+"?at_revision=1").items(), list)
+	}
+	for path, what := range map[string]string{
+		"/api/v1/models/digits/versions/latest/lineage": "version latest of model digits not found", "/api/v1/models/digits/versions/latest?as_of=1": "model digits not found",
+		"/api/v1/models/nope/versions/1/lineage": "model nope not found", "/api/v1/models/nope/versions/@champion": "model nope not found",
+	} {
+		answer := h.get(path)
+		answer.problem(http.StatusNotFound, "not_found")
+		require.Equal(t, what, answer.as(http.StatusNotFound)["detail"], path)
+	}
+}
+
 func now() string { return url.QueryEscape(time.Now().UTC().Format(time.RFC3339Nano)) }
 
 func TestModelsAreListed(t *testing.T) {

@@ -96,6 +96,25 @@ func TestAModelThatWasNotYetThereHasNoLists(t *testing.T) {
 	}
 }
 
+// A list of the past goes on where its page ended, whatever has happened since.
+func TestAPageOfThePastGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, id := range []domain.ModelID{"m1", "m3", "m5"} {
+		h.create(id)
+	}
+	first := h.get("/api/v1/models?as_of=3&limit=2").as(http.StatusOK)
+	cursor := url.QueryEscape(text(first["next_cursor"]))
+	h.create("m4")
+	h.settled(h.describe("m5", "changed"))
+	rest := h.get("/api/v1/models?as_of=3&limit=2&cursor=" + cursor)
+	require.Len(t, rest.items(), 1)
+	require.Equal(t, "m5", rest.items()[0]["model_id"])
+	require.Empty(t, rest.items()[0]["description"])
+	require.EqualValues(t, 3, rest.position())
+	require.Equal(t, []string{"cursor"}, h.get("/api/v1/models?limit=2&cursor="+cursor).problem(http.StatusUnprocessableEntity, "invalid_input"), "of another moment")
+}
+
 func now() string { return url.QueryEscape(time.Now().UTC().Format(time.RFC3339Nano)) }
 
 func TestModelsAreListed(t *testing.T) {

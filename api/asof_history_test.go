@@ -64,13 +64,31 @@ func (p past) states(streams ...domain.StreamID) domain.Aggregates {
 	return a
 }
 
+// begins draws how far a model has come before anybody asks.
+func (h *history) begins(r *rapid.T) {
+	const id domain.ModelID = "m0"
+	now := past{models: map[domain.ModelID]*domain.Model{}}
+	target := domain.Target("local")
+	life := append(now.describing(id)[1:], now.training(id)[:5]...) // it is created, and its first job makes a version
+	life = append(life, now.versioning(id)...)
+	life = append(life,
+		domain.AssignAlias{ModelID: id, Alias: "champion", Version: "1"},
+		domain.DeployModel{ModelID: id, Version: "1", DeploymentTarget: target},
+		domain.StartRollout{ModelID: id, RolloutID: rolloutsOf(id)[0], Version: "2", Target: target},
+		domain.ShiftTraffic{ModelID: id, RolloutID: rolloutsOf(id)[0], Weights: domain.Traffic{"1": 90, "2": 10}},
+	)
+	for _, cmd := range life[:rapid.SampledFrom([]int{0, 1, 4, 7, 9, 11, 11}).Draw(r, "begins with")] {
+		h.does(r, cmd)
+	}
+}
+
 // step lets one more thing happen that the domain takes, to one of two models. Nothing more happens to a deleted one.
 func (h *history) step(r *rapid.T) {
 	now := h.at(len(h.events))
-	id := rapid.SampledFrom([]domain.ModelID{"m0", "m1"}).Draw(r, "model")
+	id := rapid.SampledFrom([]domain.ModelID{"m0", "m0", "m0", "m1"}).Draw(r, "model")
 	possible := map[string][]domain.Command{
 		"description": now.describing(id), "training": now.training(id), "version": now.versioning(id), "rollout": now.rolling(id),
-		"alias": now.aliasing(id), "end": ending(id),
+		"canary": now.canaries(id), "decision": deciding(id), "approval": approving(id), "alias": aliasing(id), "end": ending(id),
 	}
 	maps.DeleteFunc(possible, func(kind string, commands []domain.Command) bool {
 		possible[kind] = slices.DeleteFunc(commands, now.refuses)
@@ -83,7 +101,11 @@ func (h *history) step(r *rapid.T) {
 		return
 	}
 	kind := rapid.SampledFrom(slices.Sorted(maps.Keys(possible))).Draw(r, "kind")
-	cmd := rapid.SampledFrom(possible[kind]).Draw(r, "command")
+	h.does(r, rapid.SampledFrom(possible[kind]).Draw(r, "command"))
+}
+
+// does records what a command decides, with somebody who asked for it.
+func (h *history) does(r *rapid.T, cmd domain.Command) {
 	actor := domain.Actor{Subject: rapid.SampledFrom([]string{"ann", "bob"}).Draw(r, "by"), Auth: domain.AuthLocal}
 	result, err := h.registry.Handle(h.t.Context(), h.tenant, cmd, domain.Meta{Actor: actor, WorkflowID: "train:x"})
 	require.NoError(r, err)
@@ -145,18 +167,29 @@ func (p past) training(id domain.ModelID) []domain.Command {
 			domain.FailTraining{ModelID: id, TrainingJobID: job, FailureReason: domain.FailureFailed, ErrorDetails: "no data"},
 			domain.FailTraining{ModelID: id, TrainingJobID: job, FailureReason: domain.FailureCancelled},
 		)
-		commands = append(commands, approving(id, domain.Subject{TrainingJobID: job})...)
 	}
 	return commands
 }
 
-func approving(id domain.ModelID, subject domain.Subject) []domain.Command {
-	asks := domain.Actor{Subject: "ann", Auth: domain.AuthLocal}
-	return []domain.Command{
-		domain.RequestApproval{ModelID: id, Subject: subject, RequestedBy: asks, ExpiresAt: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)},
-		domain.DecideApproval{ModelID: id, Subject: subject, By: domain.Actor{Subject: "bob", Auth: domain.AuthLocal}, Decision: domain.Approved, Note: "fine"},
-		domain.DecideApproval{ModelID: id, Subject: subject, By: asks, Decision: domain.Rejected, Note: "not now"},
+// approving asks, and answers, for a candidate and for a rollout that runs.
+func approving(id domain.ModelID) []domain.Command {
+	var subjects []domain.Subject
+	for _, job := range jobsOf(id) {
+		subjects = append(subjects, domain.Subject{TrainingJobID: job})
 	}
+	for _, rollout := range rolloutsOf(id) {
+		subjects = append(subjects, domain.Subject{RolloutID: rollout})
+	}
+	ann, bob := domain.Actor{Subject: "ann", Auth: domain.AuthLocal}, domain.Actor{Subject: "bob", Auth: domain.AuthLocal}
+	var commands []domain.Command
+	for _, subject := range subjects {
+		commands = append(commands,
+			domain.RequestApproval{ModelID: id, Subject: subject, RequestedBy: ann, ExpiresAt: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)},
+			domain.DecideApproval{ModelID: id, Subject: subject, By: bob, Decision: domain.Approved, Note: "fine"},
+			domain.DecideApproval{ModelID: id, Subject: subject, By: ann, Decision: domain.Rejected, Note: "not now"},
+		)
+	}
+	return commands
 }
 
 // versioning is of versions that were trained elsewhere; a model has some three.
@@ -174,40 +207,56 @@ func (p past) rolling(id domain.ModelID) []domain.Command {
 	if m == nil {
 		return nil
 	}
+	begun := len(m.EndedRollouts) + len(m.Rollouts)
 	var commands []domain.Command
 	for _, target := range []domain.Target{"local", "prod"} {
 		for _, v := range m.Versions {
-			for _, rollout := range rolloutsOf(id) {
-				commands = append(commands, domain.StartRollout{ModelID: id, RolloutID: rollout, Version: v.Version, Target: target, Strategy: json.RawMessage(`{"canary":{}}`)})
+			if begun < len(rolloutsOf(id)) {
+				commands = append(commands, domain.StartRollout{ModelID: id, RolloutID: rolloutsOf(id)[begun], Version: v.Version, Target: target, Strategy: json.RawMessage(`{"canary":{}}`)})
 			}
 			commands = append(commands, domain.DeployModel{ModelID: id, Version: v.Version, DeploymentTarget: target, Reason: "back"})
 		}
 		commands = append(commands, domain.UndeployModel{ModelID: id, DeploymentTarget: target, Reason: "no use"})
 	}
+	return commands
+}
+
+// canaries is what happens to the rollouts that run.
+func (p past) canaries(id domain.ModelID) []domain.Command {
+	m := p.models[id]
+	if m == nil {
+		return nil
+	}
+	var commands []domain.Command
 	for _, target := range slices.Sorted(maps.Keys(m.Rollouts)) {
-		commands = append(commands, canary(id, m.Rollouts[target])...)
+		running := m.Rollouts[target]
+		commands = append(commands,
+			domain.AssessRollout{ModelID: id, RolloutID: running.ID, Step: 1, Verdict: domain.VerdictPassed, Reason: "good"},
+			domain.AssessRollout{ModelID: id, RolloutID: running.ID, Step: 1, Verdict: domain.VerdictInconclusive},
+			domain.ShiftTraffic{ModelID: id, RolloutID: running.ID, Weights: domain.Traffic{running.Version: 100}},
+		)
+		for _, weight := range []int{0, 10, 50} {
+			weights := domain.Traffic{running.Version: weight}
+			weights[running.Champion] += 100 - weight
+			commands = append(commands, domain.ShiftTraffic{ModelID: id, RolloutID: running.ID, Weights: weights})
+		}
 	}
 	return commands
 }
 
-// canary is what can become of a rollout that runs.
-func canary(id domain.ModelID, r domain.RunningRollout) []domain.Command {
-	commands := []domain.Command{
-		domain.PromoteRollout{ModelID: id, RolloutID: r.ID, Reason: "canary"},
-		domain.RollBackRollout{ModelID: id, RolloutID: r.ID, Reason: "worse"},
-		domain.AssessRollout{ModelID: id, RolloutID: r.ID, Step: 1, Verdict: domain.VerdictPassed, Reason: "good"},
-		domain.AssessRollout{ModelID: id, RolloutID: r.ID, Step: 1, Verdict: domain.VerdictInconclusive},
-		domain.ShiftTraffic{ModelID: id, RolloutID: r.ID, Weights: domain.Traffic{r.Version: 100}},
+// deciding ends the rollouts that run.
+func deciding(id domain.ModelID) []domain.Command {
+	var commands []domain.Command
+	for _, rollout := range rolloutsOf(id) {
+		commands = append(commands,
+			domain.PromoteRollout{ModelID: id, RolloutID: rollout, Reason: "canary"},
+			domain.RollBackRollout{ModelID: id, RolloutID: rollout, Reason: "worse"},
+		)
 	}
-	if r.Champion != "" && r.Champion != r.Version {
-		for _, weight := range []int{0, 10, 50} {
-			commands = append(commands, domain.ShiftTraffic{ModelID: id, RolloutID: r.ID, Weights: domain.Traffic{r.Version: weight, r.Champion: 100 - weight}})
-		}
-	}
-	return append(commands, approving(id, domain.Subject{RolloutID: r.ID})...)
+	return commands
 }
 
-func (p past) aliasing(id domain.ModelID) []domain.Command {
+func aliasing(id domain.ModelID) []domain.Command {
 	var commands []domain.Command
 	for _, alias := range []domain.Alias{"champion", "challenger"} {
 		for _, version := range []domain.VersionRef{"1", "2", "latest", "@champion"} {

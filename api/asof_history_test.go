@@ -69,15 +69,14 @@ func (h *history) begins(r *rapid.T) {
 	const id domain.ModelID = "m0"
 	now := past{models: map[domain.ModelID]*domain.Model{}}
 	target := domain.Target("local")
-	life := append(now.describing(id)[1:], now.training(id)[:5]...) // it is created, and its first job makes a version
-	life = append(life, now.versioning(id)...)
-	life = append(life,
+	job := jobSteps(id, jobsOf(id)[0])
+	life := slices.Concat(now.describing(id)[1:], job[:1], now.progressing(id)[:1], job[1:4], now.versioning(id), []domain.Command{
 		domain.AssignAlias{ModelID: id, Alias: "champion", Version: "1"},
 		domain.DeployModel{ModelID: id, Version: "1", DeploymentTarget: target},
 		domain.StartRollout{ModelID: id, RolloutID: rolloutsOf(id)[0], Version: "2", Target: target},
 		domain.ShiftTraffic{ModelID: id, RolloutID: rolloutsOf(id)[0], Weights: domain.Traffic{"1": 90, "2": 10}},
-	)
-	for _, cmd := range life[:rapid.SampledFrom([]int{0, 1, 4, 7, 9, 11, 11}).Draw(r, "begins with")] {
+	})
+	for _, cmd := range life[:rapid.SampledFrom([]int{0, 1, 3, 3, 7, 9, 11, 11}).Draw(r, "begins with")] {
 		h.does(r, cmd)
 	}
 }
@@ -87,7 +86,8 @@ func (h *history) step(r *rapid.T) {
 	now := h.at(len(h.events))
 	id := rapid.SampledFrom([]domain.ModelID{"m0", "m0", "m0", "m1"}).Draw(r, "model")
 	possible := map[string][]domain.Command{
-		"description": now.describing(id), "training": now.training(id), "version": now.versioning(id), "rollout": now.rolling(id),
+		"description": now.describing(id), "progress": now.progressing(id),
+		"training": slices.Concat(jobSteps(id, jobsOf(id)[0]), jobSteps(id, jobsOf(id)[1])), "version": now.versioning(id), "rollout": now.rolling(id),
 		"canary": now.canaries(id), "decision": deciding(id), "approval": approving(id), "alias": aliasing(id), "end": ending(id),
 	}
 	maps.DeleteFunc(possible, func(kind string, commands []domain.Command) bool {
@@ -150,25 +150,33 @@ func (p past) describing(id domain.ModelID) []domain.Command {
 	return commands
 }
 
-func (p past) training(id domain.ModelID) []domain.Command {
+// score is what a job reports.
+func score() map[string]float64 { return map[string]float64{"accuracy": 0.5, "loss": 0.25} }
+
+func (p past) progressing(id domain.ModelID) []domain.Command {
 	var commands []domain.Command
-	score := map[string]float64{"accuracy": 0.5, "loss": 0.25}
 	for _, job := range jobsOf(id) {
 		next := p.states(domain.TrainingStream(id, job)).Training.Epoch + 1
-		commands = append(commands,
-			domain.StartTraining{
-				ModelID: id, TrainingJobID: job, Concurrent: true, DatasetInfo: []domain.DatasetInfo{{URI: "digits.csv", Label: "label"}},
-				TrainingConfig: domain.TrainingConfig{Trainer: "embedded", Algorithm: "mlp", Seed: 7},
-			},
-			domain.RecordTrainingProgress{ModelID: id, TrainingJobID: job, Epoch: next, Step: int64(next), ProgressPercentage: min(100, 30*float64(next)), Metrics: score},
-			domain.CompleteTraining{ModelID: id, TrainingJobID: job, ArtifactsLocation: domain.Digest(artifactOf("a")), FinalMetrics: score, CodeDigest: "code"},
-			domain.EvaluateCandidate{ModelID: id, TrainingJobID: job, Metrics: map[string]float64{"accuracy": 0.75}, Rows: 3},
-			domain.CreateModelVersion{ModelID: id, TrainingJobID: job, ArtifactsLocation: domain.Digest(artifactOf("a")), PerformanceMetrics: score},
-			domain.FailTraining{ModelID: id, TrainingJobID: job, FailureReason: domain.FailureFailed, ErrorDetails: "no data"},
-			domain.FailTraining{ModelID: id, TrainingJobID: job, FailureReason: domain.FailureCancelled},
-		)
+		commands = append(commands, domain.RecordTrainingProgress{
+			ModelID: id, TrainingJobID: job, Epoch: next, Step: int64(next), ProgressPercentage: min(100, 30*float64(next)), Metrics: score(),
+		})
 	}
 	return commands
+}
+
+// jobSteps is the way of a job to a version, and those aside.
+func jobSteps(id domain.ModelID, job domain.JobID) []domain.Command {
+	return []domain.Command{
+		domain.StartTraining{
+			ModelID: id, TrainingJobID: job, Concurrent: true, DatasetInfo: []domain.DatasetInfo{{URI: "digits.csv", Label: "label"}},
+			TrainingConfig: domain.TrainingConfig{Trainer: "embedded", Algorithm: "mlp", Seed: 7},
+		},
+		domain.CompleteTraining{ModelID: id, TrainingJobID: job, ArtifactsLocation: domain.Digest(artifactOf("a")), FinalMetrics: score(), CodeDigest: "code"},
+		domain.EvaluateCandidate{ModelID: id, TrainingJobID: job, Metrics: map[string]float64{"accuracy": 0.75}, Rows: 3},
+		domain.CreateModelVersion{ModelID: id, TrainingJobID: job, ArtifactsLocation: domain.Digest(artifactOf("a")), PerformanceMetrics: score()},
+		domain.FailTraining{ModelID: id, TrainingJobID: job, FailureReason: domain.FailureFailed, ErrorDetails: "no data"},
+		domain.FailTraining{ModelID: id, TrainingJobID: job, FailureReason: domain.FailureCancelled},
+	}
 }
 
 // approving asks, and answers, for a candidate and for a rollout that runs.

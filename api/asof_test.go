@@ -50,7 +50,7 @@ func TestThePastIsWhatThePresentWas(t *testing.T) {
 		two := map[string]*history{"one": h.history(), "the other": h.history()}
 		two["one"].begins(r)
 		two["the other"].begins(r)
-		for range 24 {
+		for range 20 {
 			if whose := two[rapid.SampledFrom([]string{"nobody", "one", "one", "one", "the other", "the other"}).Draw(r, "whose")]; whose != nil {
 				whose.lives(r)
 			}

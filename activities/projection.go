@@ -104,6 +104,9 @@ func (p *Projection) SteerProjection(ctx context.Context, in ProjectionSteering)
 		return ProjectionStatus{}, Refusal(err)
 	}
 	seen, err := p.Projections.Status(ctx, in.Name)
+	if err != nil {
+		err = fmt.Errorf("projection %s has been told to %s, but how it is now cannot be read: %w", in.Name, in.What, err)
+	}
 	return seen, Refusal(err)
 }
 

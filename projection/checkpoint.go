@@ -13,8 +13,11 @@ import (
 	"phantom/eventstore"
 )
 
-// lockTimeout bounds how long a tenant's batch waits for rows that somebody else holds.
-const lockTimeout = "2s"
+// How long a tenant's batch waits for rows that somebody else holds; and how long many tenants wait for one of them.
+const (
+	lockTimeout = "2s"
+	passLock    = "10ms"
+)
 
 // identity names whose checkpoint it is.
 type identity struct {
@@ -53,29 +56,41 @@ func (id identity) lock(batch *pgx.Batch, sql string) {
 }
 
 // The first batch inserts the row; without it, a cursor beyond 0 means that the row was taken away.
-const advanceSQL = `
+const (
+	firstSQL = `
 insert into phantom.projection_checkpoint as c
     (tenant_id, log, projection, generation, epoch, position)
-select $1, $2, g.projection, b.generation, $5, $7::bigint
-from phantom.projection_generation g
-join phantom.projection_build b on b.projection = g.projection
-where g.projection = $3 and b.generation = $4 and g.paused_at is null and b.state <> 'dropping'
-  and ($6::bigint = 0 or exists (
-    select 1 from phantom.projection_checkpoint
-    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4))
+select $1, $2, $3, $4, $5, $7 where $6::bigint = 0 and ` + movesSQL + `
 on conflict on constraint projection_checkpoint_pkey do update
-set position = excluded.position, epoch = excluded.epoch, updated_at = clock_timestamp(),
-    error = null, error_position = null, failed_at = null
-where c.position = $6 and c.epoch <= excluded.epoch
+set ` + movedSQL + `
+where c.position = 0 and c.epoch <= excluded.epoch
 returning parked`
+
+	advanceSQL = `
+update phantom.projection_checkpoint as c
+set ` + movedSQL + `
+where c.tenant_id = $1 and c.log = $2 and c.projection = $3 and c.generation = $4
+    and c.position = $6 and c.epoch <= $5 and ` + movesSQL + `
+returning parked`
+
+	movesSQL = `exists (
+    select from phantom.projection_generation g join phantom.projection_build b on b.projection = g.projection
+    where g.projection = $3 and b.generation = $4 and g.paused_at is null and b.state <> 'dropping')`
+
+	movedSQL = `position = $7, epoch = $5, updated_at = clock_timestamp(), error = null, error_position = null, failed_at = null`
+)
 
 // advance moves a tenant's checkpoint, and leaves its row locked for the rest of the transaction: a
 // second runner waits there and then finds that it has moved (errMoved). It tells how many events are parked.
 func (id identity) advance(ctx context.Context, tx pgx.Tx, epoch int64, from eventstore.Cursor, to int64) (parked int64, err error) {
+	sql := advanceSQL
+	if from.After == 0 {
+		sql = firstSQL
+	}
 	var batch pgx.Batch
-	batch.Queue(setTenant, from.Tenant, lockTimeout)
-	id.lock(&batch, shareSQL)
-	batch.Queue(advanceSQL, from.Tenant, id.Log, id.Projection, id.Generation, epoch, from.After, to).
+	id.begin(&batch, lockTimeout)
+	batch.Queue(`select set_config('phantom.tenant', $1, true)`, from.Tenant)
+	batch.Queue(sql, from.Tenant, id.Log, id.Projection, id.Generation, epoch, from.After, to).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&parked) })
 	err = tx.SendBatch(ctx, &batch).Close()
 	switch {
@@ -85,6 +100,19 @@ func (id identity) advance(ctx context.Context, tx pgx.Tx, epoch int64, from eve
 		return 0, id.because(from.Tenant, err)
 	}
 	return parked, nil
+}
+
+// Rows are found by their keys, whatever the tables were like when a connection's plans were made: joins are loops over
+// indexes.
+const beginSQL = `select set_config('lock_timeout', $1, true), set_config('synchronous_commit', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
+    set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+
+// begin queues what a transaction that applies begins with. It is not flushed when it commits: rows and checkpoint are in
+// one transaction, so after a crash of the server they are what they were a moment before, and are applied again.
+func (id identity) begin(batch *pgx.Batch, patience string) {
+	batch.Queue(beginSQL, patience)
+	id.lock(batch, shareSQL)
 }
 
 func (id identity) because(tenant string, err error) error {
@@ -135,10 +163,11 @@ func (id identity) readAll(ctx context.Context, pool *pgxpool.Pool) ([]place, er
 const failSQL = `
 insert into phantom.projection_checkpoint as c
     (tenant_id, log, projection, generation, epoch, position, error, error_position, failed_at)
-select $1, $2, $3, $4, $5, $6::bigint, $7::text, $8::bigint, clock_timestamp()
-where $6 = 0 or exists (
+select $1, $2, b.projection, b.generation, $5, $6::bigint, $7::text, $8::bigint, clock_timestamp()
+from phantom.projection_build b
+where b.projection = $3 and b.generation = $4 and b.state <> 'dropping' and ($6 = 0 or exists (
     select 1 from phantom.projection_checkpoint
-    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4)
+    where tenant_id = $1 and log = $2 and projection = $3 and generation = $4))
 on conflict on constraint projection_checkpoint_pkey do update
 set error = excluded.error, error_position = excluded.error_position, failed_at = excluded.failed_at
 where c.position = $6 and c.epoch <= $5`

@@ -89,13 +89,15 @@ func caughtUp(ctx context.Context, tx pgx.Tx, now identity, next int) error {
 }
 
 // replace is the flip itself, if the next generation is still what it was seen as: one that went live meanwhile, or came
-// back, is not to be flipped to once more. What was kept before is dropped: one way back is enough.
+// back, is not to be flipped to once more, and one that is filled does not go live while the projection is paused. What was
+// kept before is dropped: one way back is enough.
 func replace(ctx context.Context, tx pgx.Tx, now identity, next build) error {
 	const (
 		swap = `update phantom.projection_generation g set live_generation = $3
 			from phantom.projection_build b
 			where g.projection = $1 and g.live_generation = $2 and b.projection = $1 and b.generation = $3
-				and $2 <> $3 and case b.state when 'complete' then 'kept' else b.state end = $4`
+				and $2 <> $3 and case b.state when 'complete' then 'kept' else b.state end = $4
+				and (g.paused_at is null or b.state <> 'filling')`
 		rest = `update phantom.projection_build set per_second = null,
 				state = case when generation in ($2, $3) then 'complete' when state = 'complete' then 'dropping' else state end
 			where projection = $1`

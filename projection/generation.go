@@ -86,7 +86,7 @@ func (r *Runner) made(ctx context.Context, name string) (*track, []build, error)
 }
 
 // Rebuild begins to fill a new generation beside the live one, at most so many events a second (0 is no limit), and answers
-// with its number. It goes live by itself. Refused while another one is filled.
+// with its number, which no other one has had. It goes live by itself. Refused while another one is filled.
 func (r *Runner) Rebuild(ctx context.Context, name string, perSecond int) (generation int, err error) {
 	t, err := r.track(name)
 	if err != nil {
@@ -98,9 +98,14 @@ func (r *Runner) Rebuild(ctx context.Context, name string, perSecond int) (gener
 	if err := register(ctx, r.params.Pool, t.projection); err != nil {
 		return 0, err
 	}
-	const query = `insert into phantom.projection_build (projection, generation, state, per_second)
-		select projection, max(generation) + 1, 'filling', nullif($2, 0) from phantom.projection_build
-		where projection = $1 group by projection returning generation`
+	const query = `
+with next as (
+    update phantom.projection_generation set last_generation = greatest(last_generation, (
+        select max(generation) from phantom.projection_build where projection = $1)) + 1
+    where projection = $1 returning projection, last_generation
+)
+insert into phantom.projection_build (projection, generation, state, per_second)
+select projection, last_generation, 'filling', nullif($2, 0) from next returning generation`
 	err = r.params.Pool.QueryRow(ctx, query, name, perSecond).Scan(&generation)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" {
 		return 0, refused("a rebuild of projection %s is under way already; watch it, throttle it or drop it", name)
@@ -161,11 +166,15 @@ func (r *Runner) Drop(ctx context.Context, name string) (generation int, err err
 			return 0, refused("projection %s has no generation but the live one", name)
 		}
 	}
-	err = r.alone(ctx, b.identity(t), func(tx pgx.Tx) error {
-		return markDropping(ctx, tx, name, b.Generation)
+	return b.Generation, r.drop(ctx, t, b)
+}
+
+func (r *Runner) drop(ctx context.Context, t *track, b build) error {
+	err := r.alone(ctx, b.identity(t), func(tx pgx.Tx) error {
+		return markDropping(ctx, tx, b)
 	})
 	r.nudge()
-	return b.Generation, err
+	return err
 }
 
 // RebuildRequest says what is wanted of the generations of a projection: a rebuild, or one of the others.
@@ -205,15 +214,16 @@ func (r *Runner) Regenerate(ctx context.Context, name string, ask RebuildRequest
 	return err
 }
 
-// markDropping gives a generation up unless it is live by now.
-func markDropping(ctx context.Context, tx pgx.Tx, name string, generation int) error {
+// markDropping gives a generation up, if it is still what it was seen as.
+func markDropping(ctx context.Context, tx pgx.Tx, b build) error {
 	const query = `
 with live as (select live_generation from phantom.projection_generation where projection = $1 for update)
 update phantom.projection_build b set state = 'dropping' from live
-where b.projection = $1 and b.generation = $2 and b.generation <> live.live_generation`
-	tag, err := tx.Exec(ctx, query, name, generation)
+where b.projection = $1 and b.generation = $2 and b.generation <> live.live_generation
+    and case b.state when 'complete' then 'kept' else b.state end = $3`
+	tag, err := tx.Exec(ctx, query, b.Projection, b.Generation, b.State)
 	if err == nil && tag.RowsAffected() == 0 {
-		return refused("generation %d of projection %s is live", generation, name)
+		return refused("somebody else has changed the generations of projection %s; look again", b.Projection)
 	}
 	return err
 }

@@ -27,9 +27,23 @@ func newLoop(params *Params, t *track, generation int, pace *rate.Limiter) *foll
 		Tail: params.Tails[id.Log], Sweep: params.Sweep,
 		Heads: func(ctx context.Context) (map[string]int64, error) { return params.Feed.Heads(ctx, id.Log) },
 
-		Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch,
+		Gather: gatherOf(t.projection), Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch,
 		Failed: func(err error) { params.Failed(id.Projection, "", err) },
 	}, w)
+}
+
+// How far apart a runner looks for what a tenant's log has brought while it brings more: of rows that are read back at
+// once, and of others.
+const (
+	promptly  = 5 * time.Millisecond
+	leisurely = time.Second
+)
+
+func gatherOf(p Projection) time.Duration {
+	if p.Prompt() {
+		return promptly
+	}
+	return leisurely
 }
 
 // Begin implements follow.Work.
@@ -99,11 +113,31 @@ func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
 	return follow.Outcome{End: follow.Failed}
 }
 
+// Pass implements follow.Work: it moves many checkpoints in one transaction. What does not move at once goes by itself.
+func (w *work) Pass(ctx context.Context, tasks []follow.Task) []follow.Outcome {
+	moved, err := w.pass(ctx, tasks)
+	all := make([]follow.Outcome, len(tasks))
+	for i, task := range tasks {
+		switch {
+		case err == nil && moved[task.Page.Tenant]:
+			w.seen.moved(task.Page.Tenant)
+			all[i] = follow.Outcome{End: follow.Done, Position: task.Page.Through}
+		case ctx.Err() != nil:
+			all[i] = follow.Outcome{End: follow.Cut}
+		default:
+			all[i] = follow.Outcome{End: follow.Apart}
+		}
+	}
+	return all
+}
+
 // take applies a page at the pace that is allowed. An event that is its own fault is parked.
 func (w *work) take(ctx context.Context, task follow.Task) error {
 	page := task.Page
-	if err := w.pace.WaitN(ctx, len(page.Events)); err != nil {
-		return err
+	for range page.Events { // one by one: who waits for many does not hear of another pace
+		if err := w.pace.Wait(ctx); err != nil {
+			return err
+		}
 	}
 	err := w.apply(ctx, task.After, page)
 	if err == nil || len(page.Events) != 1 || !poison(err) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"phantom/eventstore"
@@ -175,4 +176,23 @@ func TestWhatIsParkedStaysParkedAfterARestart(t *testing.T) {
 	_, err := second.Retry(t.Context(), "tally", "a", eventstore.Stream{})
 	require.NoError(t, err)
 	require.Equal(t, 2, s.counted("a", 1))
+}
+
+// A retry is content with one connection: with two of a small pool, each waits for the other's second one.
+func TestARetryTakesOneConnection(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{}
+	r := s.runner(p)
+	stop := s.start(r)
+	s.waitFor(r, "a", s.append("a", append([]string{"poison"}, good(9)...)...))
+	stop()
+	p.cured.Store(true)
+	one := s.tuned(func(c *pgxpool.Config) { c.MaxConns = 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), limit/2)
+	defer cancel()
+	again := s.runner(p, func(p *projection.Params) { p.Pool, p.Feed, p.Batch = one, eventstore.New(one), 4 })
+	done, err := again.Retry(ctx, "tally", "a", eventstore.Stream{})
+	require.NoError(t, err)
+	require.Equal(t, projection.Retried{Applied: 10, Errors: []string{}}, done)
 }

@@ -41,6 +41,9 @@ type Projection interface {
 	// Group names what an event is parked with: the rows of two groups never depend on each other, and the events of a
 	// stream are of one group. It works on an event that cannot be decoded.
 	Group(e eventstore.Event) string
+	// Prompt tells whether people look for what they have just changed: others let events gather for a second
+	// while there is much to do, which costs less.
+	Prompt() bool
 	// Tables are all that Apply writes.
 	Tables() []Table
 	// Apply writes the rows of one tenant's events, at least one, in position order, into a generation. Within a group no

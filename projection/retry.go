@@ -2,7 +2,9 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,6 +57,9 @@ func (s *step) retry(ctx context.Context, tenant string, stream eventstore.Strea
 		for size := s.params.Batch; ; {
 			n, cause, err := s.replay(ctx, tenant, group, size)
 			done.Applied += int64(n)
+			if errors.Is(err, errMoved) { // somebody else has retried them meanwhile
+				continue
+			}
 			if err != nil {
 				return done, err
 			}
@@ -93,19 +98,25 @@ func (s *step) parkedGroups(ctx context.Context, tenant string, stream eventstor
 }
 
 // replay applies the first parked events of a group, and unparks them in the same transaction. The checkpoint is locked, so
-// no later event of the group is looked at before they stand. A cause is what an event itself is to blame for.
+// no later event of the group is looked at before they stand. They are read before: who holds a connection asks for no
+// other one. A cause is what an event itself is to blame for.
 func (s *step) replay(ctx context.Context, tenant, group string, most int) (applied int, cause, err error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	var positions []int64
+	positions, events, err := s.firstEvents(ctx, tenant, group, most)
+	if err != nil {
+		return 0, nil, fmt.Errorf("retrying %s of tenant %s: %w", s.id.Projection, tenant, err)
+	}
+	if len(positions) == 0 {
+		return 0, nil, nil
+	}
 	err = pgx.BeginFunc(ctx, s.params.Pool, func(tx pgx.Tx) error {
-		var err error
-		if positions, err = s.firstParked(ctx, tx, tenant, group, most); err != nil || len(positions) == 0 {
-			return err
-		}
-		events, err := s.params.Feed.ReadAt(ctx, tenant, s.id.Log, positions)
+		now, err := s.firstParked(ctx, tx, tenant, group, len(positions))
 		if err != nil {
 			return err
+		}
+		if !slices.Equal(now, positions) {
+			return errMoved
 		}
 		if err := s.rows(ctx, tx, events); err != nil {
 			cause = err
@@ -124,12 +135,29 @@ func (s *step) replay(ctx context.Context, tenant, group string, most int) (appl
 	return 0, cause, nil
 }
 
-// firstParked locks the tenant's checkpoint, and reads where the group's first parked events are.
+// firstEvents are the group's first parked events as of now.
+func (s *step) firstEvents(ctx context.Context, tenant, group string, most int) ([]int64, []eventstore.Event, error) {
+	var positions []int64
+	err := pgx.BeginFunc(ctx, s.params.Pool, func(tx pgx.Tx) (err error) {
+		positions, err = s.firstParked(ctx, tx, tenant, group, most)
+		return err
+	})
+	if err != nil || len(positions) == 0 {
+		return nil, nil, err
+	}
+	events, err := s.params.Feed.ReadAt(ctx, tenant, s.id.Log, positions)
+	return positions, events, err
+}
+
+// firstParked locks the tenant's checkpoint, and reads where the group's first parked events are; of a generation that is
+// dropped, nowhere.
 func (s *step) firstParked(ctx context.Context, tx pgx.Tx, tenant, group string, most int) ([]int64, error) {
 	const lock = `select from phantom.projection_checkpoint
 		where tenant_id = $1 and log = $2 and projection = $3 and generation = $4 for update`
 	const query = `select position from phantom.projection_parked
-		where tenant_id = $1 and projection = $2 and generation = $3 and group_key = $4 order by position limit $5`
+		where tenant_id = $1 and projection = $2 and generation = $3 and group_key = $4
+			and exists (select from phantom.projection_build where projection = $2 and generation = $3 and state <> 'dropping')
+		order by position limit $5`
 	var positions []int64
 	var batch pgx.Batch
 	batch.Queue(setTenant, tenant, lockTimeout)

@@ -69,6 +69,8 @@ type tally struct {
 func (*tally) Name() string        { return "tally" }
 func (*tally) Log() eventstore.Log { return eventstore.Lifecycle }
 func (*tally) Types() []string     { return []string{"Counted"} }
+func (*tally) Prompt() bool        { return true }
+
 func (*tally) Tables() []projection.Table {
 	return []projection.Table{{Name: "tally", Kind: projection.Appended}}
 }
@@ -112,6 +114,17 @@ func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// tuned is a pool as the stage's, changed.
+func (s *stage) tuned(change func(*pgxpool.Config)) *pgxpool.Pool {
+	s.t.Helper()
+	config := s.pool.Config()
+	change(config)
+	pool, err := pgxpool.NewWithConfig(s.t.Context(), config)
+	require.NoError(s.t, err)
+	s.t.Cleanup(pool.Close)
+	return pool
 }
 
 // appendTo writes events of type Counted to a stream.

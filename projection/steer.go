@@ -97,14 +97,18 @@ func (r *Runner) Rewind(ctx context.Context, name, tenant string, to int64) erro
 			return refused("projection %s counts, and can only be rewound to 0", name)
 		}
 	}
-	err = pgx.BeginFunc(ctx, r.params.Pool, func(tx pgx.Tx) error {
+	return r.rewind(ctx, t, id, tenant, to)
+}
+
+func (r *Runner) rewind(ctx context.Context, t *track, id identity, tenant string, to int64) error {
+	err := pgx.BeginFunc(ctx, r.params.Pool, func(tx pgx.Tx) error {
 		if err := id.rewindable(ctx, tx, tenant, to); err != nil {
 			return err
 		}
 		return id.rewind(ctx, tx, t.projection.Tables(), tenant, to)
 	})
 	if locked(err) {
-		return refused("projection %s is applying a batch that takes long; try again", name)
+		return refused("projection %s is applying a batch that takes long; try again", id.Projection)
 	}
 	if err == nil {
 		r.nudge()
@@ -112,19 +116,22 @@ func (r *Runner) Rewind(ctx context.Context, name, tenant string, to int64) erro
 	return err
 }
 
-// rewindable locks the checkpoint, and so keeps every runner out.
+// rewindable locks the checkpoint, and so keeps every runner out. With its lock held the generation stays live, if it is.
 func (id identity) rewindable(ctx context.Context, tx pgx.Tx, tenant string, to int64) error {
 	const query = `select position from phantom.projection_checkpoint
 		where tenant_id = $1 and log = $2 and projection = $3 and generation = $4 for update`
-	position := int64(0)
+	position, now := int64(0), 0
 	var batch pgx.Batch
 	batch.Queue(setTenant, tenant, fmt.Sprintf("%dms", steerTimeout.Milliseconds()))
 	id.lock(&batch, shareSQL)
+	batch.Queue(liveSQL, id.Projection).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
 	batch.Queue(query, tenant, id.Log, id.Projection, id.Generation).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&position)
 	})
 	err := tx.SendBatch(ctx, &batch).Close()
 	switch {
+	case now != 0 && now != id.Generation:
+		return refused("another generation of projection %s has gone live meanwhile; try again", id.Projection)
 	case errors.Is(err, pgx.ErrNoRows):
 		return refused("projection %s has applied nothing of tenant %s", id.Projection, tenant)
 	case err != nil:

@@ -123,30 +123,6 @@ func TestARebuildFlipsComesBackAndIsDropped(t *testing.T) {
 }
 
 // A rebuild that would show less than what is shown now does not go live before its events are retried.
-// A supervisor acts on what it has read. What it read before somebody else's flip, or before the way back, must not flip
-// again: it would take the way back away, or undo it. Nor does it sweep a rebuild that has a dropped one's number.
-func TestALateSupervisorChangesNothing(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	r := s.runner(&tally{})
-	s.start(r)
-	s.waitFor(r, "a", s.append("a", good(5)...))
-	_, err := r.Rebuild(t.Context(), "tally", 0)
-	require.NoError(t, err)
-	s.until(r, "it goes live", func(st projection.Status) bool { return st.Generation == 2 })
-	require.ErrorIs(t, r.Finish(t.Context(), "tally", 2), projection.ErrRefused)
-
-	_, err = r.Back(t.Context(), "tally")
-	require.NoError(t, err, "the way back is still there")
-	require.ErrorIs(t, r.Finish(t.Context(), "tally", 2), projection.ErrRefused)
-	status := s.status(r)
-	require.Equal(t, 1, status.Generation)
-	require.Equal(t, projection.Live, status.Generations[0].State)
-	require.Equal(t, projection.Kept, status.Generations[1].State)
-	require.NoError(t, r.Sweep(t.Context(), "tally", 2, "a"))
-	require.Equal(t, 5, s.counted("a", 2), "only what is dropped is swept")
-}
-
 func TestARebuildThatParksMoreDoesNotGoLive(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

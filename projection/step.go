@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"phantom/eventstore"
+	"phantom/eventstore/follow"
 )
 
 // applyTimeout bounds one batch of one tenant, and recordTimeout the writing down of its failure.
@@ -51,6 +52,29 @@ func (s *step) apply(ctx context.Context, after int64, page eventstore.Page) err
 		}
 		return s.rows(ctx, tx, flow)
 	})
+}
+
+// pass moves the checkpoints of tenants whose pages hold no events, in one transaction, and tells which have moved.
+func (s *step) pass(ctx context.Context, tasks []follow.Task) (moved map[string]bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	var tenants []string
+	var from, to []int64
+	for _, task := range tasks {
+		tenants = append(tenants, task.Page.Tenant)
+		from = append(from, task.After)
+		to = append(to, task.Page.Through)
+	}
+	moved = make(map[string]bool, len(tasks))
+	var batch pgx.Batch
+	s.id.begin(&batch, passLock)
+	batch.Queue(`select phantom.projection_pass($1, $2, $3, $4, $5, $6, $7)`,
+		s.id.Log, s.id.Projection, s.id.Generation, s.epoch, tenants, from, to).Query(func(rows pgx.Rows) error {
+		var tenant string
+		_, err := pgx.ForEachRow(rows, []any{&tenant}, func() error { moved[tenant] = true; return nil })
+		return err
+	})
+	return moved, s.params.Pool.SendBatch(ctx, &batch).Close()
 }
 
 // rows applies events. A panic is the fault of one of them, like an error.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/time/rate"
 )
 
@@ -18,8 +19,15 @@ type supervisor struct {
 	registered bool
 	loops      map[loopKey]*running
 	work       sync.WaitGroup
-	ended      chan struct{} // a loop has
-	chores     chan struct{} // full while nobody does them
+	ended      chan struct{}       // a loop has
+	chores     chan struct{}       // full while nobody does them
+	respites   map[loopKey]respite // of who does them
+}
+
+// respite is when a generation is tried again that could not be put in its place: for a try the live one stands still.
+type respite struct {
+	failures int // in a row
+	until    time.Time
 }
 
 type loopKey struct {
@@ -40,6 +48,7 @@ type running struct {
 func (r *Runner) Run(ctx context.Context) error {
 	s := &supervisor{
 		Runner: r, loops: map[loopKey]*running{}, ended: make(chan struct{}, 1), chores: make(chan struct{}, 1),
+		respites: map[loopKey]respite{},
 	}
 	s.chores <- struct{}{}
 	defer s.work.Wait()
@@ -158,21 +167,45 @@ func (s *supervisor) tidy(ctx context.Context, builds []build) {
 	}
 }
 
-// finish flips to a generation that has all but caught up. One that cannot be put in its place yet is tried again.
+// mostRespite is the longest pause between two tries to put a generation in its place.
+const mostRespite = time.Minute
+
+// finish flips to a generation that has all but caught up. One that cannot be put in its place yet is tried again, ever
+// more rarely: it may have a tenant that does not move.
 func (s *supervisor) finish(ctx context.Context, b build) error {
-	t := s.tracks[b.Projection]
+	t, key := s.tracks[b.Projection], loopKey{b.Projection, b.Generation}
+	rest := s.respites[key]
+	if time.Now().Before(rest.until) {
+		return nil
+	}
 	now, err := live(ctx, s.params.Pool, t.projection)
 	if err != nil {
 		return err
 	}
 	d, err := between(ctx, s.params.Pool, b.Projection, now.Generation, b.Generation)
-	if err != nil || d.Behind > int64(s.params.Batch) || d.Beyond > 0 {
+	if err != nil || d.Behind > s.near(b) || d.Beyond > 0 {
 		return err
 	}
-	if err := s.flip(ctx, t, b); !errors.Is(err, ErrRefused) {
-		return err
+	if err = s.flip(ctx, t, b); err == nil {
+		delete(s.respites, key)
+		return nil
 	}
-	return nil
+	rest.failures++
+	rest.until = time.Now().Add(min(flipPatience<<min(rest.failures-1, 10), mostRespite))
+	s.respites[key] = rest
+	if errors.Is(err, ErrRefused) {
+		return nil
+	}
+	return err
+}
+
+// near is how many events a generation may have to apply yet, for the live one to stand still meanwhile.
+func (s *supervisor) near(b build) int64 {
+	most := s.params.Batch
+	if b.PerSecond != nil {
+		most = min(most, *b.PerSecond*int(flipPatience/time.Second))
+	}
+	return int64(most)
 }
 
 // The pieces in which rows are deleted, and how long at a time.
@@ -182,10 +215,17 @@ const (
 )
 
 // sweep deletes rows of a dropped generation for a while; when none is left, the generation itself. A tenant's checkpoint
-// goes last, so a sweep that breaks off is taken up again.
+// goes last, so a sweep that breaks off is taken up again. It begins when the batches have ended that began before the drop,
+// in whatever process.
 func (s *supervisor) sweep(ctx context.Context, b build) error {
 	t := s.tracks[b.Projection]
 	id := b.identity(t)
+	if err := s.alone(ctx, id, func(pgx.Tx) error { return nil }); err != nil {
+		if errors.Is(err, ErrRefused) {
+			return nil
+		}
+		return err
+	}
 	places, err := id.readAll(ctx, s.params.Pool)
 	if err != nil {
 		return err

@@ -12,7 +12,10 @@ import (
 )
 
 // InferenceActivity is the projection that counts a model's inferences.
-type InferenceActivity struct{ byModel }
+type InferenceActivity struct {
+	byModel
+	leisurely
+}
 
 // Name is that of its checkpoints.
 func (InferenceActivity) Name() string { return InferenceActivityName }

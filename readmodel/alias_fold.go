@@ -25,6 +25,7 @@ type aliasRow struct {
 }
 
 func (a *aliasRow) key() string { return aliasKey(a.ModelID, a.Alias) }
+func (a *aliasRow) keys() []any { return []any{a.ModelID, a.Alias} }
 
 func aliasKey(m domain.ModelID, a domain.Alias) string { return string(m) + "/" + string(a) }
 
@@ -32,7 +33,10 @@ const aliasColumns = `a.from_position, a.model_id, a.alias, a.version, a.previou
 	a.assigned_at, a.assigned_by`
 
 // Aliases is the projection of what a model's aliases name.
-type Aliases struct{ byModel }
+type Aliases struct {
+	byModel
+	prompt
+}
 
 // Name is that of its checkpoints.
 func (Aliases) Name() string { return AliasesName }
@@ -48,11 +52,6 @@ func (Aliases) Tables() []projection.Table {
 	return []projection.Table{{Name: "alias", Kind: projection.History}}
 }
 
-const loadAliasesSQL = `
-select ` + aliasColumns + `
-from phantom.alias a
-where a.tenant_id = $1 and a.generation = $2 and a.model_id = any ($3) and a.to_position is null`
-
 // Apply folds a batch into the aliases' rows.
 func (Aliases) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
 	facts, err := decode(events)
@@ -62,7 +61,7 @@ func (Aliases) Apply(ctx context.Context, tx pgx.Tx, generation int, events []ev
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var batch pgx.Batch
 	var rows []aliasRow
-	collect(&batch, &rows, loadAliasesSQL, s.tenant, s.generation, models(facts))
+	collect(&batch, &rows, ofModels("alias", aliasColumns, "a"), s.tenant, s.generation, models(facts))
 	if err := send(ctx, tx, &batch); err != nil {
 		return err
 	}

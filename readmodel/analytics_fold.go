@@ -18,7 +18,10 @@ import (
 // A label counts in the minute of its inference, and the first of each row only. It is judged by the
 // prediction in clear: where that is sealed, erased or not captured, it counts nowhere. The prediction is
 // read from the log, where it stands before the label; a label that came first waits in inference_label.
-type InferenceAnalytics struct{ byModel }
+type InferenceAnalytics struct {
+	byModel
+	leisurely
+}
 
 // Name is that of its checkpoints.
 func (InferenceAnalytics) Name() string { return InferenceAnalyticsName }
@@ -136,10 +139,11 @@ func answerOf(r recorded) answerKey {
 
 const knownLabelsSQL = `
 select l.inference_id, l.row_number, l.label
-from phantom.inference_label l
-join unnest($3::text[], $4::integer[]) as a (inference_id, row_number)
-	on a.inference_id = l.inference_id and a.row_number = l.row_number
-where l.tenant_id = $1 and l.generation = $2`
+from unnest($3::text[], $4::integer[]) as a (inference_id, row_number)
+cross join lateral (
+	select * from phantom.inference_label r
+	where r.tenant_id = $1 and r.generation = $2 and r.inference_id = a.inference_id and r.row_number = a.row_number
+	offset 0) as l`
 
 const judgedInferencesSQL = `
 select e.position, e.aggregate_type, e.aggregate_id, e.aggregate_version, e.event_type, e.event_version, e.event_data,
@@ -263,10 +267,12 @@ func (f *analyticsFold) bucket(made recorded, e domain.InferenceMade) (*bucketDe
 
 const touchedBucketsSQL = `
 select b.*
-from phantom.inference_bucket b
-join unnest($3::text[], $4::timestamptz[], $5::text[], $6::text[]) as k (model_id, minute, target, version)
-	on k.model_id = b.model_id and k.minute = b.minute and k.target = b.target and k.version = b.version
-where b.tenant_id = $1 and b.generation = $2`
+from unnest($3::text[], $4::timestamptz[], $5::text[], $6::text[]) as k (model_id, minute, target, version)
+cross join lateral (
+	select * from phantom.inference_bucket r
+	where r.tenant_id = $1 and r.generation = $2
+		and r.model_id = k.model_id and r.minute = k.minute and r.target = k.target and r.version = k.version
+	offset 0) as b`
 
 const storeBucketsSQL = `
 insert into phantom.inference_bucket

@@ -52,7 +52,7 @@ select count(*) filter (where t.started_at >= $3 and t.started_at < $4) as start
 	(1000 * avg(extract(epoch from t.ended_at - t.started_at))
 		filter (where t.state = 'completed' and t.ended_at >= $3 and t.ended_at < $4))::float8 as mean_duration_ms
 from phantom.training t
-where t.tenant_id = $1 and t.model_id = $2 and t.to_position is null and t.generation = `
+where t.tenant_id = $1 and t.model_id = $2 and t.to_position is null and t.from_position > 0 and t.generation = `
 
 const deploymentsInSQL = `
 select d.target, d.version, d.deployed_at as "from", d.ended_at as "to", coalesce(w.weight, d.weight) as weight
@@ -64,7 +64,7 @@ left join lateral (
 		and w.target = d.target and w.version = d.version and w.started_position = d.started_position
 		and w.state <> 'ended'
 	order by w.from_position desc limit 1) w on true
-where d.tenant_id = $1 and d.model_id = $2 and d.to_position is null
+where d.tenant_id = $1 and d.model_id = $2 and d.to_position is null and d.from_position > 0
 	and d.deployed_at < $4 and (d.ended_at is null or d.ended_at > $3) and d.generation = `
 
 // GetAnalytics sums up a model's recorded inferences, trainings and deployments of a time range.

@@ -31,12 +31,12 @@ select * from (
 		null::text as version, null::text as target, t.approval
 	from phantom.training t
 	where t.tenant_id = $1 and t.generation = `+liveSQL(TrainingsName)+`
-		and t.to_position is null and t.approval_state = 'waiting'
+		and t.to_position is null and t.from_position > 0 and t.approval_state = 'waiting'
 	union all
 	select r.model_id, r.started_position, r.saga_id, null, r.rollout_id, r.version, r.target, r.approval
 	from phantom.rollout r
 	where r.tenant_id = $1 and r.generation = `+liveSQL(RolloutsName)+`
-		and r.to_position is null and r.approval_state = 'waiting') w`)
+		and r.to_position is null and r.from_position > 0 and r.approval_state = 'waiting') w`)
 			when(q, ` where started_position > ?::text::bigint`, after)
 			return q.add(` order by started_position limit ?`, rows)
 		},

@@ -35,11 +35,18 @@ func (d *deploymentRow) key() string {
 	return fmt.Sprintf("%s/%s/%s/%d", d.ModelID, d.Target, d.Version, d.StartedPosition)
 }
 
+func (d *deploymentRow) keys() []any {
+	return []any{d.ModelID, d.Target, d.Version, d.StartedPosition}
+}
+
 const deploymentColumns = `d.model_id, d.target, d.version, d.started_position, d.state, d.weight,
 	d.rollout_id, d.deployed_at, d.deployed_by, d.ended_at, d.end_reason`
 
 // Deployments is the projection of what serves, and served, where, with which share of the traffic.
-type Deployments struct{ byModel }
+type Deployments struct {
+	byModel
+	prompt
+}
 
 // Name is that of its checkpoints.
 func (Deployments) Name() string { return DeploymentsName }
@@ -60,9 +67,11 @@ func (Deployments) Tables() []projection.Table {
 
 const loadDeploymentsSQL = `
 select d.from_position, ` + deploymentColumns + `
-from phantom.deployment d
-where d.tenant_id = $1 and d.generation = $2 and d.model_id = any ($3)
-	and d.to_position is null and d.ended_at is null`
+from unnest($3::text[]) as k (id)
+cross join lateral (
+	select * from phantom.deployment r
+	where r.tenant_id = $1 and r.generation = $2 and r.model_id = k.id and r.to_position is null and r.ended_at is null
+	offset 0) as d`
 
 // Apply folds a batch into the deployments' rows.
 func (Deployments) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {

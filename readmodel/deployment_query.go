@@ -15,7 +15,7 @@ func (r *Reader) ListDeployments(ctx context.Context, tenant domain.Tenant, f De
 			q := newQuery(tenant, DeploymentsName, `
 select `+deploymentColumns+`
 from phantom.deployment d
-where d.tenant_id = $1 and d.generation = `+liveSQL(DeploymentsName)).asOf("d", f.AsOf)
+where d.tenant_id = $1 and d.generation = `+liveSQL(DeploymentsName)).asOf("d", f.AsOf).listed("d")
 			when(q, ` and d.model_id = ?`, f.ModelID)
 			when(q, ` and d.target = ?`, f.Target)
 			when(q, ` and d.version = ?`, f.Version)

@@ -52,6 +52,18 @@ func (byModel) Group(e eventstore.Event) string {
 	return string(domain.StreamID{Type: domain.AggregateType(e.AggregateType), ID: e.AggregateID}.Model())
 }
 
+// prompt are rows that people read right after they have changed something; leisurely are those about many changes.
+type (
+	prompt    struct{}
+	leisurely struct{}
+)
+
+// Prompt implements projection.Projection.
+func (prompt) Prompt() bool { return true }
+
+// Prompt implements projection.Projection.
+func (leisurely) Prompt() bool { return false }
+
 // recorded is an event, and whose it is.
 type recorded struct {
 	domain.Recorded
@@ -75,12 +87,25 @@ func decode(events []eventstore.Event) ([]recorded, error) {
 			Event: event, Stream: stream, Revision: e.AggregateVersion, Position: e.Position,
 			OccurredAt: e.OccurredAt.UTC(), RecordedAt: e.RecordedAt.UTC(),
 		}}
-		if err := json.Unmarshal(e.Metadata, &fact.Metadata); err != nil {
-			return nil, fmt.Errorf("metadata of event %d: %w", e.Position, err)
+		if telling(event) {
+			if err := json.Unmarshal(e.Metadata, &fact.Metadata); err != nil {
+				return nil, fmt.Errorf("metadata of event %d: %w", e.Position, err)
+			}
 		}
 		facts = append(facts, fact)
 	}
 	return facts, nil
+}
+
+// telling is false of the many events of which no row says who made them: their metadata costs as much as they do.
+func telling(e domain.Event) bool {
+	switch e.(type) {
+	case domain.TrainingProgressUpdated, domain.ModelMetadataUpdated, domain.ModelConfigurationUpdated,
+		domain.InferenceMade, domain.FeedbackRecorded:
+		return false
+	default:
+		return true
+	}
 }
 
 // child is the second part of a stream's id: the job or the rollout of a model.

@@ -20,10 +20,11 @@ type placed struct {
 
 func (p *placed) place() *placed { return p }
 
-// record is a row of a history table. key is unique among the tenant's current rows.
+// record is a row of a history table. key is unique among the tenant's current rows; keys are its values of table.keys.
 type record interface {
 	place() *placed
 	key() string
+	keys() []any
 }
 
 // table names a history table and the columns that make its key, besides tenant, generation and
@@ -107,10 +108,27 @@ func (h *history[R, P]) end(key string, position int64) {
 	delete(h.current, key)
 }
 
+// Each statement that finds rows by their keys looks them up one after the other (offset 0 keeps it so): a planner without
+// statistics of the tenant takes it for a small one, and would read all that it has.
 const endRowsSQL = `
 update phantom.%[1]s t set to_position = c.to_position
 from json_populate_recordset(null::phantom.%[1]s, $1) c
-where t.tenant_id = c.tenant_id and t.generation = c.generation and t.from_position = c.from_position`
+cross join lateral (
+	select r.ctid from phantom.%[1]s r
+	where r.tenant_id = $2 and r.generation = $3 and r.from_position = c.from_position%[2]s
+	offset 0) as found
+where t.ctid = found.ctid`
+
+// ofModels reads the current rows of models ($3) of a generation ($2) of a tenant ($1).
+func ofModels(tableName, columns, alias string) string {
+	return fmt.Sprintf(`
+select %[2]s
+from unnest($3::text[]) as k (id)
+cross join lateral (
+	select * from phantom.%[1]s r
+	where r.tenant_id = $1 and r.generation = $2 and r.model_id = k.id and r.to_position is null
+	offset 0) as %[3]s`, tableName, columns, alias)
+}
 
 const storeRowsSQL = `
 insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[1]s, $1)`
@@ -118,12 +136,18 @@ insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[
 // write queues the statements: first the ends, because a key may have one row without an end only.
 func (h *history[R, P]) write(batch *pgx.Batch) error {
 	if len(h.ended) > 0 {
-		var sql strings.Builder
-		fmt.Fprintf(&sql, endRowsSQL, h.table.name)
+		var same strings.Builder
 		for _, column := range h.table.keys {
-			fmt.Fprintf(&sql, " and t.%[1]s = c.%[1]s", column)
+			fmt.Fprintf(&same, " and r.%[1]s = c.%[1]s", column)
 		}
-		if err := queueRows(batch, sql.String(), h.ended); err != nil {
+		ends := make([]map[string]any, len(h.ended))
+		for i, row := range h.ended {
+			ends[i] = map[string]any{"from_position": row.place().FromPosition, "to_position": row.place().ToPosition}
+			for n, value := range row.keys() {
+				ends[i][h.table.keys[n]] = value
+			}
+		}
+		if err := queueRows(batch, fmt.Sprintf(endRowsSQL, h.table.name, same.String()), ends, h.scope.tenant, h.scope.generation); err != nil {
 			return err
 		}
 	}
@@ -138,14 +162,14 @@ func store[R any](batch *pgx.Batch, tableName string, rows []R) error {
 	return queueRows(batch, fmt.Sprintf(storeRowsSQL, tableName), rows)
 }
 
-// queueRows gives rows to a statement as one JSON array, whose names are the columns.
-func queueRows[R any](batch *pgx.Batch, sql string, rows []R) error {
+// queueRows gives rows to a statement as one JSON array, whose names are the columns, before what else it takes.
+func queueRows[R any](batch *pgx.Batch, sql string, rows []R, args ...any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(rows); err != nil {
 		return fmt.Errorf("rows as JSON: %w", err)
 	}
-	batch.Queue(sql, text.String())
+	batch.Queue(sql, append([]any{text.String()}, args...)...)
 	return nil
 }

@@ -46,6 +46,7 @@ type modelRow struct {
 }
 
 func (m *modelRow) key() string { return string(m.ModelID) }
+func (m *modelRow) keys() []any { return []any{m.ModelID} }
 
 // tagRow is a row of phantom.model_tag.
 type tagRow struct {
@@ -57,6 +58,7 @@ type tagRow struct {
 }
 
 func (r *tagRow) key() string { return string(r.ModelID) + "/" + r.Key }
+func (r *tagRow) keys() []any { return []any{r.ModelID, r.Key} }
 
 // modelColumns are those of modelRow without its place.
 const modelColumns = `m.model_id, m.name, m.model_type, m.algorithm, m.status, m.current_version,
@@ -65,7 +67,10 @@ const modelColumns = `m.model_id, m.name, m.model_type, m.algorithm, m.status, m
 	m.revision, m.created_at, m.created_by, m.updated_at`
 
 // Catalogue is the projection of models and their tags.
-type Catalogue struct{ byModel }
+type Catalogue struct {
+	byModel
+	prompt
+}
 
 // Name is that of its checkpoints.
 func (Catalogue) Name() string { return CatalogueName }
@@ -107,12 +112,8 @@ func (Catalogue) Apply(ctx context.Context, tx pgx.Tx, generation int, events []
 	var rows []modelRow
 	var tags []tagRow
 	touched := models(facts)
-	collect(&batch, &rows, `select m.from_position, `+modelColumns+` from phantom.model m
-		where m.tenant_id = $1 and m.generation = $2 and m.model_id = any ($3) and m.to_position is null`,
-		s.tenant, s.generation, touched)
-	collect(&batch, &tags, `select from_position, model_id, key, value from phantom.model_tag
-		where tenant_id = $1 and generation = $2 and model_id = any ($3) and to_position is null`,
-		s.tenant, s.generation, touched)
+	collect(&batch, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s.tenant, s.generation, touched)
+	collect(&batch, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, touched)
 	if err := send(ctx, tx, &batch); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (r *Reader) ListModels(ctx context.Context, tenant domain.Tenant, f ModelFi
 	return paged[modelAnswer, Model]{
 		list: list{"models", tenant, f},
 		query: func(after string, rows int) *query {
-			q := askModels(tenant, f.AsOf)
+			q := askModels(tenant, f.AsOf).listed("m")
 			when(q, ` and m.status = ?`, f.Status)
 			when(q, ` and m.model_type = ?`, f.ModelType)
 			when(q, ` and m.algorithm = ?`, f.Algorithm)
@@ -62,7 +62,7 @@ func (r *Reader) ListModels(ctx context.Context, tenant domain.Tenant, f ModelFi
 				q.add(` and exists (select from phantom.model_tag g
 					where g.tenant_id = m.tenant_id and g.generation = m.generation
 						and g.model_id = m.model_id and g.key = ? and g.value = ?`, key, f.Tags[key])
-				q.asOf("g", f.AsOf).add(`)`)
+				q.asOf("g", f.AsOf).listed("g").add(`)`)
 			}
 			when(q, ` and m.model_id > ?`, after)
 			return q.add(` order by m.model_id limit ?`, rows)

@@ -80,6 +80,10 @@ func (q *query) asOf(alias string, position int64) *query {
 		alias), position, position)
 }
 
+// listed lets the indexes for lists answer. They hold rows after position 0, which all are, and no other question says so: one
+// that looks a row up by its key finds it by that, whatever the planner knows of the tables.
+func (q *query) listed(alias string) *query { return q.add(` and ` + alias + `.from_position > 0`) }
+
 // until takes the rows of an appended table that were there at a position.
 func (q *query) until(alias string, position int64) *query {
 	if position <= 0 {

@@ -35,6 +35,7 @@ type rolloutRow struct {
 }
 
 func (t *rolloutRow) key() string { return childKey(t.ModelID, string(t.RolloutID)) }
+func (t *rolloutRow) keys() []any { return []any{t.ModelID, t.RolloutID} }
 
 // rolloutPart is what a row of phantom.rollout_traffic and one of phantom.rollout_verdict have in common.
 type rolloutPart struct {
@@ -64,7 +65,10 @@ const rolloutColumns = `r.model_id, r.rollout_id, r.started_position, r.saga_id,
 	r.started_at, r.started_by, r.ended_at, r.reason`
 
 // Rollouts is the projection of rollouts with their shifts and verdicts.
-type Rollouts struct{ byModel }
+type Rollouts struct {
+	byModel
+	prompt
+}
 
 // Name is that of its checkpoints.
 func (Rollouts) Name() string { return RolloutsName }
@@ -87,10 +91,12 @@ func (Rollouts) Tables() []projection.Table {
 
 const loadRolloutsSQL = `
 select r.from_position, ` + rolloutColumns + `
-from unnest($3::text[]) with ordinality as k (id, n)
-join phantom.rollout r
-	on r.tenant_id = $1 and r.generation = $2 and r.to_position is null
-	and r.model_id = split_part(k.id, '/', 1) and r.rollout_id = split_part(k.id, '/', 2)`
+from unnest($3::text[]) as k (id)
+cross join lateral (
+	select * from phantom.rollout c
+	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
+		and c.model_id = split_part(k.id, '/', 1) and c.rollout_id = split_part(k.id, '/', 2)
+	offset 0) as r`
 
 // Apply folds a batch into the rollouts' rows.
 func (Rollouts) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {

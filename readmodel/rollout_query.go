@@ -59,7 +59,7 @@ func (r *Reader) ListRollouts(ctx context.Context, tenant domain.Tenant, f Rollo
 	return paged[rolloutAnswer, Rollout]{
 		list: list{"rollouts", tenant, f},
 		query: func(after string, rows int) *query {
-			q := askRollouts(tenant, f.AsOf, 1)
+			q := askRollouts(tenant, f.AsOf, 1).listed("r")
 			when(q, ` and r.model_id = ?`, f.ModelID)
 			when(q, ` and r.target = ?`, f.Target)
 			when(q, ` and r.version = ?`, f.Version)

@@ -39,12 +39,16 @@ type sagaRow struct {
 }
 
 func (s *sagaRow) key() string { return s.SagaID + "\x00" + s.RunID }
+func (s *sagaRow) keys() []any { return []any{s.SagaID, s.RunID} }
 
 const sagaColumns = `s.saga_id, s.run_id, s.kind, s.model_id, s.target, s.version, s.state, s.outcome,
 	s.started_position, s.started_at, s.started_by, s.ended_at`
 
 // Sagas is the projection of the runs of sagas that have left an event.
-type Sagas struct{ byModel }
+type Sagas struct {
+	byModel
+	leisurely
+}
 
 // Name is that of its checkpoints.
 func (Sagas) Name() string { return SagasName }
@@ -67,9 +71,11 @@ func (Sagas) Types() []string {
 const loadSagasSQL = `
 select s.from_position, ` + sagaColumns + `
 from unnest($3::text[], $4::text[]) as k (saga_id, run_id)
-join phantom.saga s
-	on s.tenant_id = $1 and s.generation = $2 and s.to_position is null
-	and s.saga_id = k.saga_id and s.run_id = k.run_id`
+cross join lateral (
+	select * from phantom.saga c
+	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
+		and c.saga_id = k.saga_id and c.run_id = k.run_id
+	offset 0) as s`
 
 // Apply folds a batch into the sagas' rows.
 func (Sagas) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {

@@ -18,7 +18,7 @@ const allSagasSQL = `
 select * from (
 	select ` + sagaColumns + `, s.run_id = any (?::text[]) as live
 	from phantom.saga s
-	where s.tenant_id = $1 and s.to_position is null and s.generation = `
+	where s.tenant_id = $1 and s.to_position is null and s.from_position > 0 and s.generation = `
 
 // Those that run but have not left an event.
 const newSagasSQL = `

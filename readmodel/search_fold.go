@@ -35,7 +35,10 @@ type wordRow struct {
 }
 
 // Search is the projection of the words by which models are found. A deleted model is not found.
-type Search struct{ byModel }
+type Search struct {
+	byModel
+	leisurely
+}
 
 // Name is that of its checkpoints.
 func (Search) Name() string { return SearchName }
@@ -55,8 +58,9 @@ func (Search) Tables() []projection.Table {
 
 const loadSearchSQL = `
 select s.model_id, s.name, s.model_type, s.algorithm, s.tags, s.description
-from phantom.model_search s
-where s.tenant_id = $1 and s.generation = $2 and s.model_id = any ($3)`
+from unnest($3::text[]) as k (id)
+cross join lateral (
+	select * from phantom.model_search r where r.tenant_id = $1 and r.generation = $2 and r.model_id = k.id offset 0) as s`
 
 const storeSearchSQL = storeRowsSQL + `
 on conflict on constraint model_search_pkey do update

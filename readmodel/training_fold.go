@@ -38,6 +38,7 @@ type trainingRow struct {
 }
 
 func (t *trainingRow) key() string { return childKey(t.ModelID, string(t.TrainingJobID)) }
+func (t *trainingRow) keys() []any { return []any{t.ModelID, t.TrainingJobID} }
 
 func childKey(m domain.ModelID, child string) string { return string(m) + "/" + child }
 
@@ -61,7 +62,10 @@ const trainingColumns = `t.model_id, t.training_job_id, t.started_position, t.sa
 	t.error_details`
 
 // Trainings is the projection of training jobs and their curves.
-type Trainings struct{ byModel }
+type Trainings struct {
+	byModel
+	prompt
+}
 
 // Name is that of its checkpoints.
 func (Trainings) Name() string { return TrainingsName }
@@ -84,10 +88,12 @@ func (Trainings) Tables() []projection.Table {
 
 const loadTrainingsSQL = `
 select t.from_position, ` + trainingColumns + `
-from unnest($3::text[]) with ordinality as k (id, n)
-join phantom.training t
-	on t.tenant_id = $1 and t.generation = $2 and t.to_position is null
-	and t.model_id = split_part(k.id, '/', 1) and t.training_job_id = split_part(k.id, '/', 2)`
+from unnest($3::text[]) as k (id)
+cross join lateral (
+	select * from phantom.training c
+	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
+		and c.model_id = split_part(k.id, '/', 1) and c.training_job_id = split_part(k.id, '/', 2)
+	offset 0) as t`
 
 // Apply folds a batch into the trainings' rows.
 func (Trainings) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {

@@ -52,7 +52,7 @@ func (r *Reader) ListTrainings(ctx context.Context, tenant domain.Tenant, f Trai
 	return paged[trainingAnswer, Training]{
 		list: list{"trainings", tenant, f},
 		query: func(after string, rows int) *query {
-			q := askTrainings(tenant, f.AsOf)
+			q := askTrainings(tenant, f.AsOf).listed("t")
 			when(q, ` and t.model_id = ?`, f.ModelID)
 			when(q, ` and t.state = ?`, f.State)
 			when(q, ` and t.started_position < ?::text::bigint`, after)

@@ -33,6 +33,7 @@ type versionRow struct {
 }
 
 func (v *versionRow) key() string { return versionKey(v.ModelID, v.Version) }
+func (v *versionRow) keys() []any { return []any{v.ModelID, v.Version} }
 
 func versionKey(m domain.ModelID, v domain.Version) string { return string(m) + "/" + string(v) }
 
@@ -41,7 +42,10 @@ const versionColumns = `v.model_id, v.version, v.number, v.previous_version, v.a
 	v.deployed_targets`
 
 // Versions is the projection of a model's versions, and of where they are deployed.
-type Versions struct{ byModel }
+type Versions struct {
+	byModel
+	prompt
+}
 
 // Name is that of its checkpoints.
 func (Versions) Name() string { return VersionsName }
@@ -62,10 +66,12 @@ func (Versions) Tables() []projection.Table {
 // A deployment takes the target from the version that had it, so those that have one are loaded too.
 const loadVersionsSQL = `
 select v.from_position, ` + versionColumns + `
-from phantom.version v
-where v.tenant_id = $1 and v.generation = $2 and v.to_position is null
-	and v.model_id = any ($3)
-	and (jsonb_array_length(v.deployed_targets) > 0
+from unnest($3::text[]) as m (id)
+cross join lateral (
+	select * from phantom.version r
+	where r.tenant_id = $1 and r.generation = $2 and r.model_id = m.id and r.to_position is null
+	offset 0) as v
+where (jsonb_array_length(v.deployed_targets) > 0
 		or exists (select from unnest($4::text[], $5::text[]) as k (model_id, version)
 			where k.model_id = v.model_id and k.version = v.version))`
 

@@ -30,7 +30,7 @@ func (r *Reader) HasArtifact(ctx context.Context, tenant domain.Tenant, digest d
 	q := newQuery(tenant, VersionsName, `
 select v.version from phantom.version v
 where v.tenant_id = $1 and v.generation = `+liveSQL(VersionsName)).
-		add(` and v.artifacts_location = ? and v.to_position is null limit 1`, digest)
+		add(` and v.artifacts_location = ? and v.to_position is null`, digest).listed("v").add(` limit 1`)
 	rows, _, err := ask[versionRow](ctx, r, q)
 	return len(rows) > 0, err
 }
@@ -53,7 +53,7 @@ func (r *Reader) ListVersions(ctx context.Context, tenant domain.Tenant, id doma
 	return paged[versionAnswer, Version]{
 		list: list{"versions", tenant, []any{id, asOf}},
 		query: func(after string, rows int) *query {
-			q := askVersions(tenant, id, asOf)
+			q := askVersions(tenant, id, asOf).listed("v")
 			when(q, ` and v.number < ?::text::integer`, after)
 			return q.add(` order by v.number desc limit ?`, rows)
 		},

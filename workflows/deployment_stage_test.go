@@ -96,7 +96,8 @@ func (w *town) Handle(ctx context.Context, tenant domain.Tenant, cmd domain.Comm
 	return result, err
 }
 
-// sends records requests of a version, some of them failed and some answered wrongly, with their labels.
+// sends records requests of a version, some of them failed and some answered wrongly, with their labels. Who
+// observes the version sees both or neither: requests alone are a look without a verdict.
 func (w *town) sends(version domain.Version, requests, failed, wrong int) {
 	day := time.Now().UTC().Format(time.DateOnly)
 	var made []domain.InferenceMade
@@ -119,11 +120,14 @@ func (w *town) sends(version domain.Version, requests, failed, wrong int) {
 			InferenceID: id, Label: json.RawMessage(label), LabelledAt: time.Now(), Source: "people",
 		})
 	}
-	if requests > 0 {
+	if requests == 0 {
+		return
+	}
+	w.now(func() {
 		if err := errors.Join(w.handle(domain.RecordInferences{Inferences: made}), w.handle(domain.RecordFeedback{Feedback: labels})); err != nil {
 			panic(err) // a mistake of the test
 		}
-	}
+	})
 }
 
 // answers makes a crowd that sends the version so many requests at each of its shares.
@@ -239,6 +243,8 @@ func (r routes) Head(ctx context.Context, tenant domain.Tenant) (int64, error) {
 }
 
 func (l inferences) Head(ctx context.Context, tenant domain.Tenant) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.store.Head(ctx, string(tenant), eventstore.Inference)
 }
 

@@ -187,7 +187,7 @@ func historyFile(name string) string { return filepath.Join("testdata", "histori
 // TestHistories replays every saved history, and misses none: today's code tells the same stories.
 func TestHistories(t *testing.T) {
 	t.Parallel()
-	names := []string{"ProjectionRunner_canceled"}
+	names := []string{"ProjectionRunner_canceled", "ProjectionRunner_steered"}
 	for name := range scenarios() {
 		names = append(names, "TrainModel_"+name)
 	}

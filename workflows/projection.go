@@ -56,6 +56,9 @@ func (w *Sagas) ProjectionRunner(ctx workflow.Context, raw converter.RawValue) e
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return s.close(ctx, "", err)
 	}
+	if err := ctx.Err(); err != nil { // the next run would not know that it is cancelled
+		return s.close(ctx, "", err)
+	}
 	return workflow.NewContinueAsNewError(ctx, KindProjectionRunner, ProjectionRunnerInput{Name: input.Name, Seen: &seen})
 }
 

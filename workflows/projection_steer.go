@@ -70,7 +70,11 @@ func (s *saga) steer(ctx workflow.Context, name, what string, raw converter.RawV
 	if err != nil {
 		return seen, activities.Refusal(err)
 	}
-	options := activityOptions(steering, s.settings.Queues.Projection, what+" "+name, s.settings.Attempts)
+	attempts := s.settings.Attempts
+	if what == "rebuild" {
+		attempts = 1 // told twice, a drop takes the next generation, and the way back leads forth again
+	}
+	options := activityOptions(steering, s.settings.Queues.Projection, what+" "+name, attempts)
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), (*activities.Projection)(nil).SteerProjection, in).Get(ctx, &seen)
 	if err != nil {
 		return seen, applicationError(err)

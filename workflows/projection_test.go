@@ -2,11 +2,13 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -21,6 +23,7 @@ type loops struct {
 	mu     sync.Mutex
 	status activities.ProjectionStatus
 	told   []activities.ProjectionSteering
+	lost   bool // it does what it is told, and nobody hears of it
 }
 
 func (l *loops) Status(_ context.Context, name string) (activities.ProjectionStatus, error) {
@@ -37,6 +40,8 @@ func (l *loops) Steer(_ context.Context, s activities.ProjectionSteering) error 
 	defer l.mu.Unlock()
 	l.told = append(l.told, s)
 	switch {
+	case l.lost:
+		return errors.New("the answer was lost")
 	case s.What == "rebuild" && s.Back:
 		return &domain.InvalidState{Reason: "it keeps no former generation"}
 	case s.What == "pause":
@@ -47,13 +52,27 @@ func (l *loops) Steer(_ context.Context, s activities.ProjectionSteering) error 
 	return nil
 }
 
+func (l *loops) times() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.told)
+}
+
 func (sv *server) projectionRunner(l *loops, in any) client.WorkflowRun {
+	sv.t.Helper()
+	return sv.runProjection(in, func(w worker.Worker) {
+		w.RegisterActivity(&activities.Projection{Projections: l, Signals: sv.client})
+	})
+}
+
+// runProjection starts a ProjectionRunner, and a worker for it with the activities that are registered.
+func (sv *server) runProjection(in any, register func(worker.Worker)) client.WorkflowRun {
 	sv.t.Helper()
 	w := worker.New(sv.client, sv.queue, worker.Options{WorkerStopTimeout: 10 * time.Second})
 	workflows.New(workflows.Settings{
 		Queues: workflows.Queues{Orchestration: sv.queue, Training: sv.queue, Projection: sv.queue},
 	}).Register(w)
-	w.RegisterActivity(&activities.Projection{Projections: l, Signals: sv.client})
+	register(w)
 	require.NoError(sv.t, w.Start())
 	sv.t.Cleanup(w.Stop)
 	run, err := sv.client.ExecuteWorkflow(sv.t.Context(), client.StartWorkflowOptions{
@@ -139,4 +158,43 @@ func TestProjectionRunnerSteers(t *testing.T) {
 	var canceled *temporal.CanceledError
 	require.ErrorAs(t, s.Get(t.Context(), nil), &canceled)
 	s.keepHistory("ProjectionRunner_steered")
+}
+
+// A rebuild, the way back and a drop are told once: told twice, the way back is undone, and a drop takes away what is kept.
+func TestProjectionRunnerTellsARebuildOnce(t *testing.T) {
+	t.Parallel()
+	sv := newServer(t, script{})
+	l := &loops{status: activities.ProjectionStatus{Applied: 30, Head: 40}, lost: true}
+	s := saga{WorkflowRun: sv.projectionRunner(l, input{"name": "catalogue"}), server: sv}
+	require.ErrorContains(t, s.update("rebuild", input{"drop": true}), "the answer was lost")
+	require.Equal(t, 1, l.times())
+	require.ErrorContains(t, s.update("pause", nil), "the answer was lost")
+	require.Greater(t, l.times(), 2, "a pause can be told again")
+}
+
+// A cancel that comes while the activity ends by itself is not lost with the run: the next one would not know of it.
+func TestProjectionRunnerIsCancelledBetweenTwoRuns(t *testing.T) {
+	t.Parallel()
+	sv := newServer(t, script{})
+	attached, cancelled := make(chan struct{}, 1), make(chan struct{})
+	run := sv.runProjection(input{"name": "catalogue"}, func(w worker.Worker) {
+		attach := func(ctx context.Context, _ activities.ProjectionAttach) (activities.ProjectionStatus, error) {
+			attached <- struct{}{}
+			select {
+			case <-cancelled: // it has reported enough, and has not heard of the cancel
+				return activities.ProjectionStatus{Applied: 40, Head: 40}, nil
+			case <-ctx.Done():
+				return activities.ProjectionStatus{}, ctx.Err()
+			}
+		}
+		w.RegisterActivityWithOptions(attach, activity.RegisterOptions{Name: "AttachProjection"})
+	})
+	s := saga{WorkflowRun: run, server: sv}
+	<-attached
+	s.cancel()
+	close(cancelled)
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	var canceled *temporal.CanceledError
+	require.ErrorAs(t, s.Get(ctx, nil), &canceled)
 }

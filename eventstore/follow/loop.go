@@ -16,8 +16,8 @@ const (
 	endTimeout = 10 * time.Second      // of saving what was handled, after the context has ended
 )
 
-// Work is what a Loop drives: a projection, or a subscription. A Loop calls Handle from its workers, for one page of a
-// tenant at a time, and everything else from one goroutine.
+// Work is what a Loop drives: a projection, or a subscription. A Loop calls Handle and Pass from its workers, for one page
+// of a tenant at a time, and everything else from one goroutine.
 type Work interface {
 	// Begin makes the caller the youngest runner, and tells where every tenant stands that has begun.
 	Begin(ctx context.Context) ([]Place, error)
@@ -29,6 +29,8 @@ type Work interface {
 	Read(ctx context.Context, cursors []eventstore.Cursor, limit int) ([]eventstore.Page, error)
 	// Handle handles a page and says how that ended; what failed it has written down.
 	Handle(ctx context.Context, task Task) Outcome
+	// Pass handles pages of several tenants, by their names, that hold no events, and says how each ended.
+	Pass(ctx context.Context, tasks []Task) []Outcome
 	// End saves what was handled, and leaves.
 	End(ctx context.Context)
 }
@@ -65,15 +67,19 @@ const (
 	Divisible        // one of its events cannot be handled; the way to it is by halves
 	Failed           // written down; the tenant rests
 	Cut              // the runner ends
+	Apart            // it did not pass together with others, and is to be handled by itself
 )
 
-// Params says how a Loop works; none may be zero but Tail, Heads and Failed.
+// Params says how a Loop works; none may be zero but Tail, Heads, Gather and Failed.
 type Params struct {
 	// Tail tells who has news. Without one, Heads is asked every Sweep.
 	Tail  *eventstore.Tail
 	Heads func(context.Context) (map[string]int64, error)
 	Sweep time.Duration
 
+	// Gather is how far apart it looks for what has come while there is more all the time: small pages cost more than large
+	// ones. After a look that found no events to handle, but only positions to pass, it is a little longer. 0 is not at all.
+	Gather   time.Duration
 	Takeover time.Duration // a runner that was not seen for so long is replaced
 	Workers  int           // tenants handled at a time
 	Batch    int           // events in one page
@@ -88,7 +94,7 @@ type Loop struct {
 	params Params
 	work   Work
 
-	outcomes chan Outcome
+	outcomes chan []Outcome
 	workers  sync.WaitGroup
 
 	running  bool // this runner is the youngest, as far as it knows
@@ -96,8 +102,10 @@ type Loop struct {
 	busy     int  // tenants with a worker
 	tenants  map[string]*tenant
 	behind   map[string]struct{} // tenants whose head is beyond their position
-	ready    []Task              // read, and waiting for a worker
-	asked    bool                // Heads is due
+	ready    [][]Task            // read, and waiting for a worker, which takes all of one piece
+	asked    time.Time           // when Heads last answered
+	look     time.Time           // reads not before then
+	woken    bool                // something has happened since it has read
 	failures int                 // of the loop itself, in a row
 	pause    time.Time           // until when, after such a failure
 	beaten   time.Time           // the last beat, or the last look at the younger runner
@@ -108,6 +116,7 @@ type tenant struct {
 	position int64
 	head     int64
 	busy     bool // read or handled
+	apart    bool // its page is handled by itself even when it holds no event
 	limit    int  // events in the next page: halved after each that failed, on the way to a poison event too
 	failures int  // in a row
 	retryAt  time.Time
@@ -119,8 +128,8 @@ func NewLoop(params Params, work Work) *Loop {
 		params.Failed = func(error) {}
 	}
 	return &Loop{
-		params: params, work: work, outcomes: make(chan Outcome, params.Workers),
-		tenants: map[string]*tenant{}, behind: map[string]struct{}{}, asked: true,
+		params: params, work: work, outcomes: make(chan []Outcome, params.Workers),
+		tenants: map[string]*tenant{}, behind: map[string]struct{}{},
 	}
 }
 
@@ -186,12 +195,12 @@ func (l *Loop) round(ctx context.Context, news *eventstore.News) error {
 // hear learns who has news.
 func (l *Loop) hear(ctx context.Context, news *eventstore.News) error {
 	heads := news.Take()
-	if l.params.Tail == nil && l.asked {
+	if l.params.Tail == nil && time.Since(l.asked) >= l.params.Sweep {
 		var err error
 		if heads, err = l.params.Heads(ctx); err != nil {
 			return err
 		}
-		l.asked = false
+		l.asked = time.Now()
 	}
 	for name, head := range heads {
 		t := l.tenant(name)
@@ -226,9 +235,10 @@ func (l *Loop) wait(ctx context.Context, news *eventstore.News) {
 	select {
 	case <-ctx.Done():
 	case <-news.C():
+		l.woken = true
 	case <-timer.C:
-		l.asked = true
 	case done := <-l.outcomes:
+		l.woken = true
 		l.settle(done)
 	}
 	for { // what else came meanwhile
@@ -249,10 +259,12 @@ func (l *Loop) nap() time.Duration {
 		return l.pause.Sub(now)
 	case l.standing && l.busy > 0:
 		return l.beat() // a worker's end wakes
+	case l.woken && l.idle():
+		return max(l.look.Sub(now), 0)
 	}
 	nap := l.beat() - now.Sub(l.beaten)
 	if l.params.Tail == nil {
-		nap = min(nap, l.params.Sweep)
+		nap = min(nap, l.params.Sweep-now.Sub(l.asked))
 	}
 	for name := range l.behind {
 		if t := l.tenants[name]; !t.busy && now.Before(t.retryAt) {
@@ -262,16 +274,27 @@ func (l *Loop) nap() time.Duration {
 	return max(nap, 0)
 }
 
-// settle takes in what became of a task.
-func (l *Loop) settle(done Outcome) {
+// settle takes in what became of a worker's tasks.
+func (l *Loop) settle(all []Outcome) {
+	l.busy--
+	superseded := false
+	for _, done := range all {
+		l.settleOne(done)
+		superseded = superseded || done.Superseded
+	}
+	if superseded && !l.standing {
+		l.standBack()
+	}
+}
+
+func (l *Loop) settleOne(done Outcome) {
 	name := done.Task.Page.Tenant
 	t := l.tenant(name)
 	t.busy = false
-	l.busy--
 	switch done.End {
 	case Done:
 		t.position = done.Position
-		t.failures, t.retryAt = 0, time.Time{}
+		t.failures, t.retryAt, t.apart = 0, time.Time{}, false
 		t.limit = min(2*t.limit, l.params.Batch)
 	case Moved:
 		t.position = done.Position
@@ -281,12 +304,11 @@ func (l *Loop) settle(done Outcome) {
 		t.limit = max(1, len(done.Task.Page.Events)/2) // it may have been too much for a deadline or for the memory
 		t.failures++
 		t.retryAt = time.Now().Add(backoff(t.failures))
+	case Apart:
+		t.apart = true
 	case Cut:
 	}
 	l.note(name, t)
-	if done.Superseded && !l.standing {
-		l.standBack()
-	}
 }
 
 // backoff grows with the failures in a row, and differs from runner to runner.

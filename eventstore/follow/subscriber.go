@@ -138,6 +138,15 @@ func (s *subscriber) Handle(ctx context.Context, task Task) Outcome {
 	return Outcome{End: Failed}
 }
 
+// Pass implements Work. Nothing is delivered; what is due is acknowledged by each tenant.
+func (s *subscriber) Pass(ctx context.Context, tasks []Task) []Outcome {
+	all := make([]Outcome, 0, len(tasks))
+	for _, task := range tasks {
+		all = append(all, s.Handle(ctx, task))
+	}
+	return all
+}
+
 // deliver calls the handler, if there is something for it. A page's own failure counts once all that lies before it is
 // handled.
 func (s *subscriber) deliver(ctx context.Context, p *progress, task Task) error {

@@ -41,8 +41,10 @@ func (l *Loop) live(ctx context.Context) error {
 
 // standBack leaves the work to a younger runner. What workers have begun ends by compare-and-set.
 func (l *Loop) standBack() {
-	for _, task := range l.ready {
-		l.tenant(task.Page.Tenant).busy = false
+	for _, tasks := range l.ready {
+		for _, task := range tasks {
+			l.tenant(task.Page.Tenant).busy = false
+		}
 	}
 	l.ready, l.running, l.standing, l.beaten = nil, false, true, time.Now()
 }

@@ -163,7 +163,7 @@ func (c *catchingUp) write(ctx context.Context, pages []page) (sample, error) {
 	begun := time.Now()
 	for _, p := range pages {
 		var batch pgx.Batch
-		batch.Queue(`select set_config('phantom.tenant', $1, true)`, c.tenant)
+		batch.Queue(`select set_config('phantom.tenant', $1, true), set_config('synchronous_commit', 'off', true)`, c.tenant)
 		for i, statement := range statements {
 			batch.Queue(statement, p[i], c.generation)
 		}

@@ -16,6 +16,7 @@ import (
 
 const (
 	arrivals = 1000 // events a second
+	changing = 1000 // models that change in turn
 	watched  = 10   // each such event is looked for by a reader; all of them would be a load of their own
 	abreast  = 512  // arrivals under way at once; more means that the store does not keep up
 )
@@ -42,10 +43,28 @@ func (l *lab) visible(ctx context.Context, w *world, tenants int) error {
 	if err != nil {
 		return err
 	}
-	return meanwhile(ctx, town.run, func(ctx context.Context) error { return l.alone(ctx, r, town.arrive) })
+	return meanwhile(ctx, town.run, func(ctx context.Context) error {
+		if err := town.catchUp(ctx); err != nil {
+			return err
+		}
+		return l.alone(ctx, r, town.arrive)
+	})
 }
 
-// town is tenants with a model each that changes all the time, and the projections that tell of it.
+// catchUp waits until all projections have seen what was there before.
+func (t *town) catchUp(ctx context.Context) error {
+	heads, err := t.world.store.Heads(ctx, eventstore.Lifecycle)
+	for _, p := range readmodel.Projections() {
+		for _, tenant := range t.tenants {
+			if err == nil && p.Log() == eventstore.Lifecycle {
+				err = t.runner.WaitFor(ctx, p.Name(), tenant, heads[tenant])
+			}
+		}
+	}
+	return err
+}
+
+// town is tenants with models that change in turn, and the projections that tell of it.
 type town struct {
 	world   *world
 	tenants []string
@@ -63,7 +82,7 @@ func (w *world) settleIn(ctx context.Context, tenants int) (*town, error) {
 	}
 	for n := range tenants {
 		name := fmt.Sprintf("town-%d-%d", tenants, n)
-		if err := w.live(ctx, name, 1); err != nil {
+		if err := w.live(ctx, name, changing/tenants); err != nil {
 			return nil, err
 		}
 		t.tenants = append(t.tenants, name)
@@ -121,7 +140,7 @@ func (t *town) arrive(ctx context.Context, d time.Duration) (sample, error) {
 
 // change appends one event and, where it is watched, waits until a read shows it.
 func (t *town) change(ctx context.Context, turn int) (time.Duration, error) {
-	tenant, model := t.tenants[turn%len(t.tenants)], newLife(0).model
+	tenant, model := t.tenants[turn%len(t.tenants)], newLife(turn/len(t.tenants)%(changing/len(t.tenants))).model
 	text := fmt.Sprintf("change %d", turn)
 	event, err := encoded(domain.ModelMetadataUpdated{Description: &text})
 	if err != nil {

@@ -83,7 +83,7 @@ func (s *server) listAliases(ctx context.Context, in *aliasList) (*list[readmode
 	if err != nil {
 		return nil, err
 	}
-	return then(pageOf(found), asOf), s.modelThere(ctx, in.id(), len(found.Items))
+	return then(pageOf(found), asOf), s.modelThere(ctx, in.id(), asOf, len(found.Items))
 }
 
 func (s *server) getAlias(ctx context.Context, in *aliasGet) (*item[readmodel.Alias], error) {
@@ -97,7 +97,7 @@ func (s *server) getAlias(ctx context.Context, in *aliasGet) (*item[readmodel.Al
 	}
 	found, err := s.Reader.GetAlias(ctx, callerOf(ctx).Tenant, in.id(), alias, asOf)
 	if err != nil {
-		return nil, err
+		return nil, s.orOfNoModel(ctx, in.id(), asOf, err)
 	}
 	return &item[readmodel.Alias]{Position: seen(asOf, found.Position), Body: found}, nil
 }

@@ -111,17 +111,15 @@ func (s *server) positionAt(ctx context.Context, text string) (int64, error) {
 
 // revisionPosition is the place in the log of a revision of a model.
 func (s *server) revisionPosition(ctx context.Context, id domain.ModelID, revision int64, projection string) (int64, error) {
-	history, err := s.Registry.Recorded(ctx, callerOf(ctx).Tenant, domain.ModelStream(id))
+	position, err := s.Registry.PositionOf(ctx, callerOf(ctx).Tenant, domain.ModelStream(id), revision)
+	if err == nil && position == 0 {
+		if err = s.modelExists(ctx, id); err == nil {
+			err = &domain.NotFound{Kind: "revision", ID: strconv.FormatInt(revision, 10) + " of model " + string(id)}
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
-	if len(history) == 0 {
-		return 0, &domain.NotFound{Kind: "model", ID: string(id)}
-	}
-	if revision > int64(len(history)) {
-		return 0, &domain.NotFound{Kind: "revision", ID: strconv.FormatInt(revision, 10) + " of model " + string(id)}
-	}
-	position := history[revision-1].Position
 	return position, s.reached(ctx, projection, position)
 }
 

@@ -116,11 +116,15 @@ func (s *server) settle(ctx context.Context, position int64, projections ...stri
 	}
 }
 
-// modelThere tells an empty list from one of a model that is not there.
-func (s *server) modelThere(ctx context.Context, id domain.ModelID, items int) error {
-	if items > 0 {
+// modelThere tells an empty list from one of a model that is not there, or was not at the position (0 means now). A list
+// of all models' needs none.
+func (s *server) modelThere(ctx context.Context, id domain.ModelID, asOf int64, items int) error {
+	if items > 0 || id == "" {
 		return nil
 	}
-	_, err := s.Reader.GetModel(ctx, callerOf(ctx).Tenant, id, 0)
+	if err := s.reached(ctx, readmodel.CatalogueName, asOf); err != nil {
+		return err
+	}
+	_, err := s.Reader.GetModel(ctx, callerOf(ctx).Tenant, id, asOf)
 	return err
 }

@@ -82,7 +82,7 @@ func (s *server) listDeployments(ctx context.Context, in *deploymentList) (*list
 	if err != nil {
 		return nil, err
 	}
-	return then(pageOf(found), asOf), s.modelThere(ctx, in.id(), len(found.Items))
+	return then(pageOf(found), asOf), s.modelThere(ctx, in.id(), asOf, len(found.Items))
 }
 
 func (s *server) startDeployment(ctx context.Context, in *deploymentStart) (*accepted, error) {

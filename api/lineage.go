@@ -25,7 +25,7 @@ func (s *server) getLineage(ctx context.Context, in *versionGet) (*item[readmode
 	}
 	lineage, err := s.Reader.GetLineage(ctx, callerOf(ctx).Tenant, in.id(), number, asOf)
 	if err != nil {
-		return nil, err
+		return nil, s.orOfNoModel(ctx, in.id(), asOf, err)
 	}
 	return &item[readmodel.Lineage]{Position: seen(asOf, lineage.Position), Body: lineage}, nil
 }

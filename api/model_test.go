@@ -74,6 +74,47 @@ func TestModelAsItWas(t *testing.T) {
 	require.Len(t, h.get("/api/v1/models?as_of=2").items(), 1)
 }
 
+// Before a model was, its lists are not empty: there is no such model.
+func TestAModelThatWasNotYetThereHasNoLists(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.create("other")
+	h.settled(h.create("digits"))
+	for _, list := range []string{"versions", "trainings", "deployments", "rollouts", "aliases"} {
+		path := "/api/v1/models/digits/" + list
+		h.get(path+"?as_of=1").problem(http.StatusNotFound, "not_found")
+		require.Empty(t, h.get(path+"?as_of=2").items(), list)
+		require.Empty(t, h.get(path+"?at_revision=1").items(), list)
+	}
+	for path, what := range map[string]string{
+		"/api/v1/models/digits/versions/latest/lineage": "version latest of model digits not found", "/api/v1/models/digits/versions/latest?as_of=1": "model digits not found",
+		"/api/v1/models/nope/versions/1/lineage": "model nope not found", "/api/v1/models/nope/versions/@champion": "model nope not found",
+	} {
+		answer := h.get(path)
+		answer.problem(http.StatusNotFound, "not_found")
+		require.Equal(t, what, answer.as(http.StatusNotFound)["detail"], path)
+	}
+}
+
+// A list of the past goes on where its page ended, whatever has happened since.
+func TestAPageOfThePastGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, id := range []domain.ModelID{"m1", "m3", "m5"} {
+		h.create(id)
+	}
+	first := h.get("/api/v1/models?as_of=3&limit=2").as(http.StatusOK)
+	cursor := url.QueryEscape(text(first["next_cursor"]))
+	h.create("m4")
+	h.settled(h.describe("m5", "changed"))
+	rest := h.get("/api/v1/models?as_of=3&limit=2&cursor=" + cursor)
+	require.Len(t, rest.items(), 1)
+	require.Equal(t, "m5", rest.items()[0]["model_id"])
+	require.Empty(t, rest.items()[0]["description"])
+	require.EqualValues(t, 3, rest.position())
+	require.Equal(t, []string{"cursor"}, h.get("/api/v1/models?limit=2&cursor="+cursor).problem(http.StatusUnprocessableEntity, "invalid_input"), "of another moment")
+}
+
 func now() string { return url.QueryEscape(time.Now().UTC().Format(time.RFC3339Nano)) }
 
 func TestModelsAreListed(t *testing.T) {

@@ -46,11 +46,7 @@ func (s *server) rollouts(api huma.API) {
 	const all = "/api/v1/models/{model_id}/rollouts"
 	handle(s, api, operation("list-rollouts", http.MethodGet, all, "List a model's rollouts, the newest first, each with its last shift and verdict", "rollouts"),
 		func(ctx context.Context, in *rolloutList) (*list[readmodel.Rollout], error) {
-			answer, err := s.listRollouts(ctx, in.id(), in.RolloutFilter, in.AtRevision)
-			if err != nil {
-				return nil, err
-			}
-			return answer, s.modelThere(ctx, in.id(), len(answer.Body.Items))
+			return s.listRollouts(ctx, in.id(), in.RolloutFilter, in.AtRevision)
 		})
 	handle(s, api, operation("get-rollout", http.MethodGet, all+"/{rollout}", "Get a rollout with all its shifts and verdicts", "rollouts"),
 		func(ctx context.Context, in *modelRolloutGet) (*item[readmodel.Rollout], error) {
@@ -81,7 +77,7 @@ func (s *server) listRollouts(ctx context.Context, model domain.ModelID, in Roll
 	if err != nil {
 		return nil, err
 	}
-	return then(pageOf(found), asOf), nil
+	return then(pageOf(found), asOf), s.modelThere(ctx, model, asOf, len(found.Items))
 }
 
 func (s *server) getRollout(ctx context.Context, model domain.ModelID, in RolloutGet, atRevision int64) (*item[readmodel.Rollout], error) {

@@ -75,11 +75,7 @@ func (s *server) trainings(api huma.API) {
 	describeBody[workflows.TrainModelInput](api, start)
 	handle(s, api, operation("list-trainings", http.MethodGet, all, "List a model's trainings, the newest first", "trainings"),
 		func(ctx context.Context, in *trainingList) (*list[readmodel.Training], error) {
-			answer, err := s.listTrainings(ctx, in.id(), in.TrainingFilter, in.AtRevision)
-			if err != nil {
-				return nil, err
-			}
-			return answer, s.modelThere(ctx, in.id(), len(answer.Body.Items))
+			return s.listTrainings(ctx, in.id(), in.TrainingFilter, in.AtRevision)
 		})
 	handle(s, api, operation("get-training", http.MethodGet, one, "Get a training", "trainings"),
 		func(ctx context.Context, in *modelTrainingGet) (*item[readmodel.Training], error) {
@@ -110,7 +106,7 @@ func (s *server) listTrainings(ctx context.Context, model domain.ModelID, in Tra
 	if err != nil {
 		return nil, err
 	}
-	return then(pageOf(found), asOf), nil
+	return then(pageOf(found), asOf), s.modelThere(ctx, model, asOf, len(found.Items))
 }
 
 func (s *server) getTraining(ctx context.Context, model domain.ModelID, in TrainingGet, atRevision int64) (*item[readmodel.Training], error) {

@@ -63,7 +63,7 @@ func (s *server) listVersions(ctx context.Context, in *versionList) (*list[readm
 	if err != nil {
 		return nil, err
 	}
-	return then(pageOf(found), asOf), s.modelThere(ctx, in.id(), len(found.Items))
+	return then(pageOf(found), asOf), s.modelThere(ctx, in.id(), asOf, len(found.Items))
 }
 
 func (s *server) getVersion(ctx context.Context, in *versionGet) (*item[readmodel.Version], error) {
@@ -85,7 +85,17 @@ func (s *server) versionOf(ctx context.Context, in *versionGet) (readmodel.Versi
 		return readmodel.Version{}, 0, err
 	}
 	version, err := s.Reader.GetVersion(ctx, callerOf(ctx).Tenant, in.id(), number, asOf)
-	return version, asOf, err
+	return version, asOf, s.orOfNoModel(ctx, in.id(), asOf, err)
+}
+
+// orOfNoModel tells what a model does not have from what is asked of a model that is not there.
+func (s *server) orOfNoModel(ctx context.Context, id domain.ModelID, asOf int64, err error) error {
+	if errors.Is(err, domain.ErrNotFound) {
+		if none := s.modelThere(ctx, id, asOf, 0); none != nil {
+			return none
+		}
+	}
+	return err
 }
 
 // numberOf is the version that is meant. What an alias names comes from the aliases' read model; the versions' one is then
@@ -97,7 +107,7 @@ func (s *server) numberOf(ctx context.Context, in *versionGet, asOf int64) (doma
 		if err == nil {
 			err = s.reached(ctx, readmodel.VersionsName, named.Since)
 		}
-		return named.Version, err
+		return named.Version, s.orOfNoModel(ctx, in.id(), asOf, err)
 	}
 	if domain.VersionRef(in.Version) == domain.VersionLatest {
 		newest, err := s.Reader.ListVersions(ctx, tenant, in.id(), asOf, readmodel.Paging{Limit: 1})

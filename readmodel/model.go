@@ -33,17 +33,18 @@ type Model struct {
 	CreatedAt       time.Time          `json:"created_at"`
 	CreatedBy       domain.Actor       `json:"created_by"`
 	UpdatedAt       time.Time          `json:"updated_at"`
-	LastInferenceAt *time.Time         `json:"last_inference_at"`
+	LastInferenceAt *time.Time         `json:"last_inference_at"` // nil before the first, and of the past
 	// Position is the log's position that the answer has at least seen.
 	Position int64 `json:"-"`
 }
 
-// ModelCounts counts what ever happened to a model. Inferences counts logged rows.
+// ModelCounts counts what ever happened to a model.
 type ModelCounts struct {
 	Versions    int64 `json:"versions"`
 	Trainings   int64 `json:"trainings"`
 	Deployments int64 `json:"deployments"`
-	Inferences  int64 `json:"inferences"`
+	// Inferences counts logged rows. They have a log of their own, of which the past of this one knows nothing: nil.
+	Inferences *int64 `json:"inferences"`
 }
 
 // ModelFilter narrows ListModels; what is empty does not narrow, and all that is given must hold.
@@ -52,6 +53,6 @@ type ModelFilter struct {
 	ModelType string
 	Algorithm string
 	Tags      map[string]string
-	// AsOf answers as of a position of the lifecycle log; 0 means now. Inference counts are always now's.
+	// AsOf answers as of a position of the lifecycle log; 0 means now.
 	AsOf int64
 }

@@ -38,7 +38,7 @@ func TestAModelFromItsCreationToItsEnd(t *testing.T) {
 	require.InDelta(t, 0.7, *m.Precision, 0)
 	require.InDelta(t, 0.6, *m.Recall, 0)
 	require.InDelta(t, 0.65, *m.F1, 0)
-	require.Equal(t, readmodel.ModelCounts{Versions: 1, Trainings: 2, Deployments: 1}, m.Counts)
+	require.Equal(t, readmodel.ModelCounts{Versions: 1, Trainings: 2, Deployments: 1, Inferences: new(int64)}, m.Counts)
 	require.Equal(t, map[string]string{"team": "vision"}, m.Tags)
 	require.JSONEq(t, `{"hidden":32}`, string(m.Config))
 	require.Equal(t, createdAt, m.CreatedAt)
@@ -302,6 +302,9 @@ func TestInferencesAreCounted(t *testing.T) {
 	}
 	w.catchUp(1, 3)
 	m := w.getModel("digits", 0)
-	require.EqualValues(t, 5, m.Counts.Inferences)
+	require.EqualValues(t, 5, *m.Counts.Inferences)
 	require.Equal(t, w.now, *m.LastInferenceAt)
+	then := w.getModel("digits", w.head)
+	require.Nil(t, then.Counts.Inferences, "else the past would change with each inference")
+	require.Nil(t, then.LastInferenceAt)
 }

@@ -36,6 +36,15 @@ func (r *Registry) Recorded(ctx context.Context, tenant domain.Tenant, stream do
 	return decodeAll(events)
 }
 
+// PositionOf is the position in its log of one revision of a stream; 0 when the stream does not have it.
+func (r *Registry) PositionOf(ctx context.Context, tenant domain.Tenant, stream domain.StreamID, revision int64) (int64, error) {
+	found, err := r.store.Load(ctx, string(tenant), logOf(stream), storeStream(stream), eventstore.Range{From: revision, To: revision})
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0].Position, nil
+}
+
 // PositionAt resolves an instant to a position of the tenant's lifecycle log, once: who wants the same answer again asks
 // by the position. See eventstore.Store.
 func (r *Registry) PositionAt(ctx context.Context, tenant domain.Tenant, at time.Time) (int64, error) {

@@ -188,6 +188,44 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// ranges remembers which revisions were read.
+type ranges struct {
+	registry.Store
+
+	read []eventstore.Range
+}
+
+func (s *ranges) Load(ctx context.Context, tenant string, log eventstore.Log, stream eventstore.Stream, r eventstore.Range) ([]eventstore.Event, error) {
+	s.read = append(s.read, r)
+	return s.Store.Load(ctx, tenant, log, stream, r)
+}
+
+func TestARevisionIsFoundWithoutTheOthers(t *testing.T) {
+	t.Parallel()
+	for name, open := range stores() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &ranges{Store: open(t)}
+			d, job := at(store), newJob()
+			d.created(t)
+			d.do(t, start(job), domain.Meta{})
+			d.do(t, domain.RecordTrainingProgress{ModelID: "digits", TrainingJobID: job, Epoch: 3, ProgressPercentage: 30}, domain.Meta{})
+			third := d.do(t, domain.FailTraining{ModelID: "digits", TrainingJobID: job, FailureReason: domain.FailureFailed}, domain.Meta{})
+			store.read = nil
+			for revision, want := range map[int64]int64{1: 1, 3: third.Position, 4: 0} {
+				position, err := d.PositionOf(t.Context(), d.tenant, domain.ModelStream("digits"), revision)
+				require.NoError(t, err)
+				require.Equal(t, want, position, "revision %d", revision)
+			}
+			require.EqualValues(t, 4, third.Position)
+			for _, read := range store.read {
+				require.Equal(t, read.From, read.To, "one event, however long the stream is")
+			}
+			require.Len(t, store.read, 3)
+		})
+	}
+}
+
 func TestTenantsDoNotMeet(t *testing.T) {
 	t.Parallel()
 	for name, open := range stores() {

@@ -85,7 +85,7 @@ func (h *house) records(commands ...domain.Command) {
 	defer cancel()
 	for _, name := range []string{
 		readmodel.CatalogueName, readmodel.VersionsName, readmodel.TrainingsName, readmodel.DeploymentsName, readmodel.RolloutsName,
-		readmodel.AliasesName,
+		readmodel.AliasesName, readmodel.SearchName,
 	} {
 		require.NoError(h.t, h.runner.WaitFor(ctx, name, string(domain.DefaultTenant), last.Position))
 	}
@@ -157,6 +157,14 @@ func TestTheRealAPIUnderstandsEveryCommand(t *testing.T) {
 	does(4, `must be archived before`, "model", "delete", "digits", "--reason", "old")
 	does(2, `retention: is not available yet`, "model", "delete", "digits", "--reason", "old", "--retention", "erase_all")
 	does(0, `local +2 +canary +10 %`, "model", "deployments", "digits")
+	does(0, `digits +Digits +deployed +2 .*stage=a\n`, "model", "search", "digts", "stag")
+	does(0, `(?s)Version +2\n.*Previous +1, .*Rollout +to local, running.*Deployed +at local .*, 10 % of the traffic now`, "model", "lineage", "digits")
+	does(0, `(?s)Version +1\n.*Metrics +accuracy 0.97.*Rollout +to local, promoted`, "model", "lineage", "digits", "--version", "1")
+	does(0, `no model has these words`, "model", "search", "moon")
+	does(2, `q: must have a letter or a digit`, "model", "search", "&")
+	does(3, `version latest of model digits not found; .phantom model versions`, "model", "lineage", "digits", "--at-revision", "1")
+	does(3, `model nope not found; .phantom model list`, "model", "lineage", "nope")
+	does(2, `version: expected .* latest, or an alias`, "model", "lineage", "digits", "--version", "first")
 	does(0, string(id)+` +digits +completed +100 % +0.97 +1 `, "model", "trainings", "digits")
 	does(0, string(id), "training", "list")
 	does(0, `Metrics +accuracy 0.97, loss 0.5`, "training", "get", "digits")

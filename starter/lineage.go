@@ -59,30 +59,12 @@ func (p *program) modelLineage() *cobra.Command {
 			if err := then.ask(query); err != nil {
 				return err
 			}
-			if version == "" {
-				var err error
-				if version, err = p.latestVersion(ctx, args[0], query); err != nil {
-					return err
-				}
-			}
 			return p.showLineage(ctx, client.Request{Path: modelPath(args[0]) + "/versions/" + url.PathEscape(version) + "/lineage", Query: query})
 		}),
 	}
-	cmd.Flags().StringVar(&version, "version", "", "the version (default the latest)")
+	cmd.Flags().StringVar(&version, "version", "latest", "a version's number, latest, or an alias: @champion")
 	then.add(cmd.Flags())
 	return cmd
-}
-
-// latestVersion is a model's, at the moment that is asked for.
-func (p *program) latestVersion(ctx context.Context, id string, query url.Values) (string, error) {
-	var m model
-	if err := p.call(ctx, client.Request{Path: modelPath(id), Query: query}, &m); err != nil {
-		return "", err
-	}
-	if m.CurrentVersion == nil {
-		return "", &failure{exitNotFound, "model " + id + " has no version there; `phantom model versions " + id + "` lists them"}
-	}
-	return *m.CurrentVersion, nil
 }
 
 func (p *program) showLineage(ctx context.Context, r client.Request) error {
@@ -97,6 +79,10 @@ func (p *program) showLineage(ctx context.Context, r client.Request) error {
 	if err != nil {
 		return err
 	}
+	seen := "now"
+	if r.Query.Has("as_of") || r.Query.Has("at_revision") {
+		seen = "then"
+	}
 	fields := []field{
 		{"Version", l.Version.Version},
 		{"Artifact", l.Version.ArtifactsLocation},
@@ -107,7 +93,11 @@ func (p *program) showLineage(ctx context.Context, r client.Request) error {
 		fields = append(fields, field{"Previous", l.Previous.Version + ", " + l.Previous.ArtifactsLocation})
 	}
 	if l.Training != nil {
-		fields = append(fields, p.trainingFields(l.Training.training)...)
+		for _, of := range p.trainingFields(l.Training.training) {
+			if of.name != "Version" && of.name != "Artifact" { // they stand above
+				fields = append(fields, of)
+			}
+		}
 		fields = append(fields, field{"Code", l.Training.CodeDigest})
 	}
 	for _, o := range l.Rollouts {
@@ -122,7 +112,7 @@ func (p *program) showLineage(ctx context.Context, r client.Request) error {
 		if d.EndedAt != nil {
 			text += " to " + p.when(d.EndedAt, "")
 		} else {
-			text += fmt.Sprintf(", %d %% of the traffic now", d.Weight)
+			text += fmt.Sprintf(", %d %% of the traffic %s", d.Weight, seen)
 		}
 		fields = append(fields, field{"Deployed", text})
 	}

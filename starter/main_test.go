@@ -56,6 +56,7 @@ type server struct {
 	mu      sync.Mutex
 	answers map[string][]answer
 	asked   []request
+	leave   context.CancelFunc // of the command that runs
 }
 
 func newServer(t *testing.T) *server {
@@ -72,6 +73,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = body.ReadFrom(r.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.leave != nil && r.Header.Get("Accept") == "text/event-stream" && s.streamed() {
+		s.leave() // who follows has read what there is, and comes again: now is the time for Ctrl-C
+		<-r.Context().Done()
+		return
+	}
 	s.asked = append(s.asked, request{r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"), body.String(), r.Header})
 	key := r.Method + " " + r.URL.RequestURI()
 	turn := s.answers[key]
@@ -86,6 +92,21 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", turn[0].kind)
 	w.WriteHeader(turn[0].status)
 	_, _ = w.Write(turn[0].body)
+}
+
+// streamed tells whether the command has had a stream.
+func (s *server) streamed() bool {
+	return slices.ContainsFunc(s.asked, func(r request) bool { return r.header.Get("Accept") == "text/event-stream" })
+}
+
+// during is the time of one command, which ends when it has read a stream to its end.
+func (s *server) during(ctx context.Context) context.Context {
+	ctx, leave := context.WithCancel(ctx)
+	s.t.Cleanup(leave)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked, s.leave = nil, leave
+	return ctx
 }
 
 // says puts a recorded answer behind a request.

@@ -44,12 +44,22 @@ func recorded(t *testing.T) *server {
 		"GET /api/v1/sagas?waiting_for=approval":       "sagas_approval.json",
 		"GET /api/v1/sagas/" + train:                   "saga_train_completed.json",
 		"GET /api/v1/sagas/" + deploy:                  "saga_deploy_rolled_back.json",
+		"GET /api/v1/search?q=team+vision":             "search.json",
+		"GET /api/v1/search?limit=1&q=handwritten":     "search_limit_1.json",
+		"GET /api/v1/search?q=nothing":                 "search_none.json",
+		digits + "/versions/latest/lineage":            "lineage.json",
+		digits + "/versions/1/lineage?as_of=15":        "lineage_past.json",
+		"GET /api/v1/events?after=25":                  "stream.txt",
 		"POST /v2/models/digits/infer":                 "infer.json",
 		"POST /v2/models/digits/versions/2/infer":      "infer_three.json",
 	} {
 		s.says(key, http.StatusOK, file)
 	}
 	s.says("GET /api/v1/models/nope", http.StatusNotFound, "model_missing.json")
+	s.says("GET /api/v1/models/nope/events", http.StatusNotFound, "model_missing.json")
+	s.says("GET /api/v1/models/nope/versions/latest/lineage", http.StatusNotFound, "lineage_missing.json")
+	s.says("GET /api/v1/models/letters/versions/latest/lineage", http.StatusNotFound, "lineage_none.json")
+	s.says("GET /api/v1/search?q=%26", http.StatusUnprocessableEntity, "search_bad.json")
 	s.says("POST /api/v1/models", http.StatusConflict, "model_exists.json")
 	s.says("POST /api/v1/models/digits/trainings", http.StatusUnprocessableEntity, "training_invalid.json")
 	s.says("POST /api/v1/sagas/"+deploy+"/approve", http.StatusConflict, "saga_not_allowed.json")
@@ -72,7 +82,7 @@ func TestWhatPeopleSee(t *testing.T) {
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 				t.Helper()
 				c := command{environ: []string{"PHANTOM_GATEWAY_ADDR=" + strings.TrimPrefix(s.url, "http://")}, in: "{}", live: d.HasArg("terminal")}
-				return c.run(t.Context(), t, s.url, strings.Fields(d.Input)...).String()
+				return c.run(s.during(t.Context()), t, s.url, strings.Fields(d.Input)...).String()
 			})
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -53,7 +52,7 @@ func (f *following) run(ctx context.Context, p *program) error {
 		switch {
 		case ctx.Err() != nil: // Ctrl-C is how a tail ends
 			return nil //nolint:nilerr // and whatever broke off by it
-		case err != nil && (!errors.Is(err, client.ErrUnreachable) || !began && !connected):
+		case err != nil && (!passing(err) || !began && !connected):
 			return err
 		case connected:
 			p.note("the stream broke off; taking it up again")
@@ -91,24 +90,26 @@ func (f *following) copy(ctx context.Context, p *program) (connected bool, err e
 	return true, f.print(p, response.Body)
 }
 
+// print shows each event once its end has come: of one that broke off there may be half a line.
 func (f *following) print(p *program, stream io.Reader) error {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, maxEvent)
+	data := ""
 	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), ": ")
-		switch name {
-		case "id":
-			// Printed by its data, which follows.
-		case "data":
-			e, err := decode[event](json.RawMessage(value), "the stream")
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(p.out, f.line(p, e, value)); err != nil {
-				return err
-			}
-			f.after = strconv.FormatInt(e.Position, 10)
+		if text, is := strings.CutPrefix(lines.Text(), "data: "); is {
+			data = text
 		}
+		if lines.Text() != "" || data == "" {
+			continue
+		}
+		e, err := decode[event](json.RawMessage(data), "the stream")
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(p.out, f.line(p, e, data)); err != nil {
+			return err
+		}
+		f.after, data = strconv.FormatInt(e.Position, 10), ""
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%w: %s broke off: %w", client.ErrUnreachable, p.api.URL, err)

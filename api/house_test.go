@@ -279,6 +279,7 @@ func (h *house) createDigits() answer {
 	h.t.Helper()
 	a := h.post("/api/v1/models", digits())
 	a.as(http.StatusCreated)
+	h.get("/api/v1/models/digits").as(http.StatusOK) // the catalogue shows it
 	return a
 }
 

@@ -109,19 +109,28 @@ func (s *server) command(ctx context.Context, h WriteHeaders, cmd domain.Command
 	if err != nil {
 		return nil, err
 	}
-	s.settle(ctx, result.Position, readmodel.CatalogueName)
 	id := cmd.Writes().Model()
-	model, err := s.Reader.GetModel(ctx, tenant, id, 0)
-	if err != nil || model.Revision < result.Revision {
-		if model, err = s.modelOfEvents(ctx, id); err != nil {
-			return nil, err
-		}
+	model, err := s.modelAfter(ctx, id, result)
+	if err != nil {
+		return nil, err
 	}
 	return &item[readmodel.Model]{ETag: etag(model.Revision), Position: max(model.Position, result.Position), Body: model}, nil
 }
 
-// modelOfEvents answers from the events, for a write that the catalogue does not show yet.
-func (s *server) modelOfEvents(ctx context.Context, id domain.ModelID) (readmodel.Model, error) {
+// modelAfter is a model after a command. One whose whole history is the command's answers for itself; another is waited
+// for.
+func (s *server) modelAfter(ctx context.Context, id domain.ModelID, result domain.Result) (readmodel.Model, error) {
+	if len(result.Events) > 0 && result.Revision == int64(len(result.Events)) {
+		s.own.wrote(writerOf(ctx), result.Position)
+		made := modelOf(id, result.Events)
+		made.Counts.Inferences = new(int64)
+		return made, nil
+	}
+	s.settle(ctx, result.Position, readmodel.CatalogueName)
+	model, err := s.Reader.GetModel(ctx, callerOf(ctx).Tenant, id, 0)
+	if err == nil && model.Revision >= result.Revision {
+		return model, nil
+	}
 	history, err := s.Registry.Recorded(ctx, callerOf(ctx).Tenant, domain.ModelStream(id))
 	if err != nil {
 		return readmodel.Model{}, err
@@ -129,6 +138,11 @@ func (s *server) modelOfEvents(ctx context.Context, id domain.ModelID) (readmode
 	if len(history) == 0 {
 		return readmodel.Model{}, &domain.NotFound{Kind: "model", ID: string(id)}
 	}
+	return modelOf(id, history), nil
+}
+
+// modelOf answers from the events, for a write that the catalogue does not show yet.
+func modelOf(id domain.ModelID, history []domain.Recorded) readmodel.Model {
 	var m domain.Model
 	for _, recorded := range history {
 		m.Evolve(recorded)
@@ -148,7 +162,7 @@ func (s *server) modelOfEvents(ctx context.Context, id domain.ModelID) (readmode
 	if latest, ok := m.Version(m.LatestVersion()); ok {
 		answer.CurrentVersion, answer.Metrics = &latest.Version, latest.PerformanceMetrics
 	}
-	return answer, nil
+	return answer
 }
 
 func (s *server) listModels(ctx context.Context, in *modelList) (*list[readmodel.Model], error) {

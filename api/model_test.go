@@ -49,6 +49,23 @@ func TestModelIsCreatedAndChanged(t *testing.T) {
 	h.post("/api/v1/models", digits()).problem(http.StatusConflict, "already_exists")
 }
 
+// A new model is answered from its own events, before the catalogue shows it. Its writer never notices.
+func TestAWriterSeesWhatItWrote(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for n := range 20 {
+		body := digits()
+		body["model_id"] = fmt.Sprintf("m%02d", n)
+		created := h.post("/api/v1/models", body).as(http.StatusCreated)
+		path := fmt.Sprintf("/api/v1/models/m%02d", n)
+		if n%2 == 0 {
+			require.Empty(t, h.get(path+"/versions").items(), "not: there is no such model")
+		}
+		require.Len(t, h.get("/api/v1/models").items(), n+1)
+		require.Equal(t, created, h.get(path).as(http.StatusOK))
+	}
+}
+
 func TestModelAsItWas(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -60,6 +60,7 @@ type server struct {
 
 	log   *zap.Logger
 	roles map[string]access.Role // that each operation needs
+	own   ownWrites
 }
 
 // The bounds of a request, in bytes, and how long its work may take.
@@ -180,6 +181,7 @@ func handleFor[I, O any](s *server, api huma.API, limit time.Duration, op huma.O
 			limited, cancel = context.WithTimeout(ctx, limit)
 			defer cancel()
 		}
+		s.catchUp(limited, op.Method)
 		out, err := do(limited, in)
 		if err != nil {
 			p := s.answer(ctx, err)

@@ -278,3 +278,64 @@ func TestABatchThatTakesTooLongIsTriedInPieces(t *testing.T) {
 	s.waitFor(r, "a", last)
 	require.Equal(t, 10, s.counted("a", 1))
 }
+
+// Positions that mean nothing to a projection are passed for all tenants together; the one that is held by somebody keeps
+// none of the others.
+func TestWhatMeansNothingIsPassedTogether(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&tally{})
+	s.start(r)
+	tenants := []string{"a", "b", "c", "d", "stuck"}
+	for _, tenant := range tenants {
+		s.waitFor(r, tenant, s.append(tenant, "x"))
+	}
+	foreign, err := pgtest.Pool(t, s.db.AdminURL).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = foreign.Exec(t.Context(), `select from phantom.projection_checkpoint where tenant_id = 'stuck' for update`)
+	require.NoError(t, err)
+	for range 20 {
+		heads := map[string]int64{}
+		for _, tenant := range tenants {
+			heads[tenant] = s.appendType(tenant, "Uncounted", "x")
+		}
+		for _, tenant := range tenants[:4] {
+			s.waitFor(r, tenant, heads[tenant])
+		}
+	}
+	require.NoError(t, foreign.Rollback(t.Context()))
+	s.waitFor(r, "stuck", 21)
+	for _, tenant := range tenants {
+		s.waitFor(r, tenant, s.append(tenant, "x"))
+		require.Equal(t, 2, s.counted(tenant, 1))
+	}
+}
+
+// A checkpoint passes by the rules by which it moves: from where it is believed to be, for the youngest runner, and not
+// while the projection is paused.
+func TestPassingKeepsTheRulesOfACheckpoint(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&tally{})
+	stop := s.start(r)
+	s.waitFor(r, "a", s.append("a", "x", "x"))
+	s.waitFor(r, "b", s.append("b", "x"))
+	stop()
+	pass := func(epoch, from int64) []string {
+		rows, err := s.pool.Query(t.Context(), `select phantom.projection_pass('lifecycle', 'tally', 1, $1, '{a,b,nobody}', $2, $3)`,
+			epoch, []int64{from, 1, 0}, []int64{from + 5, 1, 5})
+		require.NoError(t, err)
+		moved, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return moved
+	}
+	require.Empty(t, pass(0, 2), "an older runner")
+	require.Equal(t, []string{"b"}, pass(1, 1), "a is elsewhere, and nobody has no checkpoint")
+	require.NoError(t, r.Pause(t.Context(), "tally", ""))
+	require.Empty(t, pass(1, 2), "paused")
+	require.NoError(t, r.Resume(t.Context(), "tally"))
+	require.ElementsMatch(t, []string{"a", "b"}, pass(1, 2))
+	status, err := r.Status(t.Context(), "tally")
+	require.NoError(t, err)
+	require.EqualValues(t, 7, status.Tenants[0].Position)
+}

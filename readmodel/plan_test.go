@@ -13,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
+	"phantom/eventstore"
 	"phantom/internal/pgtest"
+	"phantom/projection"
 	"phantom/readmodel"
 )
 
@@ -110,4 +112,82 @@ func TestCurvesReadTheRowsOfOneJob(t *testing.T) {
 		looked++
 	}
 	require.Equal(t, 2, looked, "the job's last progress, and its curves")
+}
+
+// watched tells which indexes, and how many rows of its tables, a projection has read.
+type watched struct {
+	projection.Projection
+
+	t *testing.T
+}
+
+const readInTransactionSQL = `
+select c.relname, i.relname, i.relname !~ '_(pkey|current|serving|by_job|by_id)$' and pg_stat_get_xact_numscans(i.oid) > 0,
+	pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid)
+from pg_class c
+join pg_index x on x.indrelid = c.oid
+join pg_class i on i.oid = x.indexrelid
+where c.relnamespace = 'phantom'::regnamespace and c.relname = any ($1)`
+
+func (p watched) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+	if err := p.Projection.Apply(ctx, tx, generation, events); err != nil {
+		return err
+	}
+	var tables []string
+	for _, table := range p.Tables() {
+		tables = append(tables, table.Name)
+	}
+	rows, err := tx.Query(ctx, readInTransactionSQL, tables)
+	if err != nil {
+		return err
+	}
+	var table, index string
+	var listing bool
+	var read int64
+	_, err = pgx.ForEachRow(rows, []any{&table, &index, &listing, &read}, func() error {
+		if listing {
+			p.t.Errorf("%s looks its rows up by %s, which is for lists", p.Name(), index)
+		}
+		if read > 20 {
+			p.t.Errorf("%s reads %d rows of %s for %d events", p.Name(), read, table, len(events))
+		}
+		return nil
+	})
+	return err
+}
+
+// An event costs what it changes, however much the tenant has, and whatever the planner knows of that: nothing, here.
+func TestAnEventCostsWhatItChanges(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	w := h.world("acme")
+	w.create("digits", map[string]string{"team": "vision"})
+	w.train("digits", 0.9)
+	rollout := domain.RolloutID(uuid.NewString())
+	w.do(domain.StartRollout{ModelID: "digits", RolloutID: rollout, Version: "1", Target: "prod"})
+	w.do(domain.ShiftTraffic{ModelID: "digits", RolloutID: rollout, Weights: domain.Traffic{"1": 100}})
+	h.catchUp(1, 100)
+	var fill pgx.Batch
+	fill.Queue(`select set_config('phantom.tenant', 'acme', true)`)
+	for _, table := range []string{"model", "model_tag", "version", "training", "deployment", "rollout", "saga", "model_search"} {
+		fill.Queue(`insert into phantom.` + table + ` select (jsonb_populate_record(t, jsonb_build_object('model_id', 'other-' || n,
+			'saga_id', 'other-' || n, 'training_job_id', 'job-' || n, 'rollout_id', 'rollout-' || n))).*
+			from phantom.` + table + ` t, generate_series(1, 500) n where t.model_id = 'digits'`)
+	}
+	require.NoError(t, h.pool.SendBatch(t.Context(), &fill).Close())
+
+	w.do(domain.PromoteRollout{ModelID: "digits", RolloutID: rollout, Reason: "initial"})
+	w.train("digits", 0.95)
+	w.do(domain.AssignAlias{ModelID: "digits", Alias: "champion", Version: "1", Reason: "best"})
+	text := "reads digits of post codes"
+	w.do(domain.UpdateModelMetadata{ModelID: "digits", Description: &text})
+	var projections []projection.Projection
+	for _, p := range readmodel.Projections() {
+		projections = append(projections, watched{p, t})
+	}
+	r, err := projection.NewRunner(projection.Params{Pool: h.pool, Feed: h.store, Projections: projections, Batch: 3})
+	require.NoError(t, err)
+	for _, name := range r.Names() {
+		require.NoError(t, r.Fill(t.Context(), name, 1))
+	}
 }

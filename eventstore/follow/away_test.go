@@ -33,6 +33,7 @@ func (u *unreachable) Read(context.Context, []eventstore.Cursor, int) ([]eventst
 }
 
 func (u *unreachable) Handle(context.Context, follow.Task) follow.Outcome { return follow.Outcome{} }
+
 func (u *unreachable) Pass(context.Context, []follow.Task) []follow.Outcome {
 	return nil
 }

@@ -9,9 +9,9 @@ import (
 	"phantom/readmodel"
 )
 
-// ownWrites knows what callers of this process have written that the catalogue may not show yet. A write that is answered
-// from its own events need not wait for the catalogue: the writer's next read does, if it comes that soon. Who reads from
-// another process says Phantom-Min-Position.
+// ownWrites knows what callers of this process have written that the read models may not show yet: new models and new
+// versions. A write that is answered from its own events need not wait: the writer's next read does, if it comes that soon.
+// Who reads from another process says Phantom-Min-Position.
 type ownWrites struct {
 	mu        sync.Mutex
 	positions map[writer]int64
@@ -62,7 +62,7 @@ func (s *server) catchUp(ctx context.Context, method string) {
 	}
 	w := writerOf(ctx)
 	if position := s.own.last(w); position > 0 {
-		s.settle(ctx, position, readmodel.CatalogueName)
+		s.settle(ctx, position, readmodel.CatalogueName, readmodel.VersionsName)
 		s.own.shown(w, position)
 	}
 }

@@ -276,7 +276,7 @@ func TestWriteIsAnsweredBeforeTheCatalogue(t *testing.T) {
 		}
 		p.Reader = readmodel.NewReader(emptyDatabase(t))
 	})
-	created := h.createDigits()
+	created := h.post("/api/v1/models", digits())
 	require.Equal(t, `"1"`, created.header.Get("ETag"))
 	require.EqualValues(t, 1, created.position())
 	body := created.as(http.StatusCreated)
@@ -285,6 +285,11 @@ func TestWriteIsAnsweredBeforeTheCatalogue(t *testing.T) {
 	require.Equal(t, object{"hidden": 32.0}, body["config"])
 	require.Equal(t, []any{}, body["deployed_targets"])
 	require.Equal(t, "ann", body["created_by"].(object)["subject"])
+
+	patched := h.do(request{method: http.MethodPatch, path: "/api/v1/models/digits", body: object{"description": "new"}})
+	require.Equal(t, `"2"`, patched.header.Get("ETag"))
+	require.Equal(t, "new", patched.as(http.StatusOK)["description"])
+	require.Equal(t, object{"team": "vision"}, patched.as(http.StatusOK)["tags"])
 }
 
 // Servers behind the API that are away are 503, without their words.

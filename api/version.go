@@ -144,7 +144,7 @@ func (s *server) registerVersion(ctx context.Context, in *versionPost) (*item[re
 	if err != nil {
 		return nil, inWordsOfVersion(err)
 	}
-	s.settle(ctx, result.Position, readmodel.VersionsName, readmodel.CatalogueName)
+	s.own.wrote(writerOf(ctx), result.Position)
 	version := registered(result)
 	return &item[readmodel.Version]{
 		ETag: etag(result.Revision), Location: "/api/v1/models/" + in.ModelID + "/versions/" + string(version.Version),

@@ -84,7 +84,6 @@ func (r *Reader) GetAnalytics(ctx context.Context, tenant domain.Tenant, id doma
 	var deployments []AnalyticsDeployment
 	var positions [2]int64
 	var batch pgx.Batch
-	batch.Queue(setTenantSQL, tenant)
 	for i, name := range []string{TrainingsName, DeploymentsName} {
 		batch.Queue(positionSQL, tenant, name).QueryRow(func(row pgx.Row) error { return row.Scan(&positions[i]) })
 	}

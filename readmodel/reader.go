@@ -24,22 +24,23 @@ type Reader struct {
 // NewReader takes a pool of the serving role.
 func NewReader(pool *pgxpool.Pool) *Reader { return &Reader{pool: pool} }
 
-const setTenantSQL = `select set_config('phantom.tenant', $1, true)`
-
 // liveSQL is the generation that answers for a projection, as a part of a query. Without a runner there
 // are no rows, and so no generation.
 func liveSQL(projection string) string {
 	return `(select live_generation from phantom.projection_generation where projection = '` + projection + `')`
 }
 
-// The place is read before the rows, so an answer has at least seen it.
+// positionSQL sets the tenant, and tells where a projection stands: it is asked before the rows, so an answer has at least
+// seen that. The place is looked up by the tenant that was set, and so after it.
 const positionSQL = `
+with s as materialized (select set_config('phantom.tenant', $1, true) as tenant)
 select coalesce((
 	select c.position
 	from phantom.projection_checkpoint c
 	join phantom.projection_generation g
 		on g.projection = c.projection and g.log = c.log and g.live_generation = c.generation
-	where c.tenant_id = $1 and c.projection = $2), 0)`
+	where c.tenant_id = s.tenant and c.projection = $2), 0)
+from s`
 
 // query is a question in the making. $1 is always the tenant.
 type query struct {
@@ -97,7 +98,6 @@ func ask[R any](ctx context.Context, r *Reader, q *query) (rows []R, position in
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var batch pgx.Batch
-	batch.Queue(setTenantSQL, q.args[0])
 	batch.Queue(positionSQL, q.args[0], q.projection).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&position)
 	})

@@ -36,6 +36,17 @@ func operations() []operation {
 				return mlflowRequest(http.MethodGet, "registered-models/get?"+url.Values{"name": {stocked(n)}}.Encode(), nil)
 			},
 		},
+		{
+			"search for models whose name begins so",
+			func(n int64) request {
+				query := url.Values{"q": {stocked(n)[:len("stock-00")]}, "limit": {"10"}}
+				return request{method: http.MethodGet, url: "/api/v1/search?" + query.Encode(), status: http.StatusOK}
+			},
+			func(n int64) request {
+				query := url.Values{"filter": {"name LIKE '" + stocked(n)[:len("stock-00")] + "%'"}, "max_results": {"10"}}
+				return mlflowRequest(http.MethodGet, "registered-models/search?"+query.Encode(), nil)
+			},
+		},
 	}
 }
 

@@ -39,7 +39,7 @@ func TestTheReadmesCommandsWork(t *testing.T) {
 		require.NotEmpty(t, out, command)
 		ran++
 	}
-	require.Equal(t, 6, ran)
+	require.Equal(t, 7, ran)
 	p.eventually("the rollback brings version 1 back", func() bool { return countOf(p.events(model), "ModelDeployed") == 3 })
 	p.eventually("its saga is over", func() bool { return p.saga("rollback:default:digits:local").State == "completed" })
 	require.Equal(t, []deployment{{Target: "local", Version: "1", State: "deployed", Weight: 100}}, p.state().deployments)

@@ -47,7 +47,7 @@ const sagaColumns = `s.saga_id, s.run_id, s.kind, s.model_id, s.target, s.versio
 // Sagas is the projection of the runs of sagas that have left an event.
 type Sagas struct {
 	byModel
-	leisurely
+	prompt
 }
 
 // Name is that of its checkpoints.

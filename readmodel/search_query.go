@@ -78,6 +78,7 @@ left join lateral (
 		on a.tenant_id = m.tenant_id and a.model_id = m.model_id
 		and a.generation = `+liveSQL(InferenceActivityName)+`
 	where m.tenant_id = $1 and m.generation = `+liveSQL(CatalogueName)+`
-		and m.model_id = s.model_id and m.to_position is null) m on true
+		and m.model_id = s.model_id and m.to_position is null
+	offset 0) m on true
 order by s.rank desc, s.model_id`, rows)
 }

@@ -152,7 +152,7 @@ func TestARebuildThatParksMoreDoesNotGoLive(t *testing.T) {
 // Runners that come, go and overlap, and pauses in the middle, apply nothing twice.
 func TestThousandDoubleRunsAndPauses(t *testing.T) {
 	t.Parallel()
-	const rounds = 500 // each a double run and a pause
+	const rounds = 1000 // each a double run and a pause
 	s := newStage(t)
 	quick := func(p *projection.Params) {
 		p.Batch, p.Steer, p.Sweep, p.Takeover = 3, time.Millisecond, time.Millisecond, time.Millisecond

@@ -96,7 +96,7 @@ func replace(ctx context.Context, tx pgx.Tx, now identity, next build) error {
 		swap = `update phantom.projection_generation g set live_generation = $3
 			from phantom.projection_build b
 			where g.projection = $1 and g.live_generation = $2 and b.projection = $1 and b.generation = $3
-				and $2 <> $3 and case b.state when 'complete' then 'kept' else b.state end = $4
+				and $2 <> $3 and ` + seenAsSQL + ` = $4
 				and (g.paused_at is null or b.state <> 'filling')`
 		rest = `update phantom.projection_build set per_second = null,
 				state = case when generation in ($2, $3) then 'complete' when state = 'complete' then 'dropping' else state end

@@ -41,10 +41,13 @@ func (b build) identity(t *track) identity {
 	return identity{Projection: b.Projection, Log: t.projection.Log(), Generation: b.Generation}
 }
 
+// seenAsSQL is the state of a build b that is not live.
+const seenAsSQL = `case b.state when 'complete' then 'kept' else b.state end`
+
 const buildsSQL = `
 select g.projection, g.log, b.generation, b.restarts, b.per_second, b.made_at, g.paused_at, g.pause_reason,
     extract(epoch from clock_timestamp() - b.made_at)::float8 as age,
-    case when b.generation = g.live_generation then 'live' when b.state = 'complete' then 'kept' else b.state end as state
+    case when b.generation = g.live_generation then 'live' else ` + seenAsSQL + ` end as state
 from phantom.projection_generation g
 join phantom.projection_build b on b.projection = g.projection
 where g.projection = any ($1)
@@ -220,7 +223,7 @@ func markDropping(ctx context.Context, tx pgx.Tx, b build) error {
 with live as (select live_generation from phantom.projection_generation where projection = $1 for update)
 update phantom.projection_build b set state = 'dropping' from live
 where b.projection = $1 and b.generation = $2 and b.generation <> live.live_generation
-    and case b.state when 'complete' then 'kept' else b.state end = $3`
+    and ` + seenAsSQL + ` = $3`
 	tag, err := tx.Exec(ctx, query, b.Projection, b.Generation, b.State)
 	if err == nil && tag.RowsAffected() == 0 {
 		return refused("somebody else has changed the generations of projection %s; look again", b.Projection)

@@ -130,6 +130,18 @@ cross join lateral (
 	offset 0) as %[3]s`, tableName, columns, alias)
 }
 
+// ofChildren is ofModels for rows of a model's parts, whose keys ($3) are made by childKey.
+func ofChildren(tableName, column, columns, alias string) string {
+	return fmt.Sprintf(`
+select %[3]s
+from unnest($3::text[]) as k (id)
+cross join lateral (
+	select * from phantom.%[1]s c
+	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
+		and c.model_id = split_part(k.id, '/', 1) and c.%[2]s = split_part(k.id, '/', 2)
+	offset 0) as %[4]s`, tableName, column, columns, alias)
+}
+
 const storeRowsSQL = `
 insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[1]s, $1)`
 

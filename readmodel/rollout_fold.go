@@ -89,15 +89,6 @@ func (Rollouts) Tables() []projection.Table {
 	return []projection.Table{{Name: "rollout", Kind: projection.History}, {Name: "rollout_traffic", Kind: projection.Appended}, {Name: "rollout_verdict", Kind: projection.Appended}}
 }
 
-const loadRolloutsSQL = `
-select r.from_position, ` + rolloutColumns + `
-from unnest($3::text[]) as k (id)
-cross join lateral (
-	select * from phantom.rollout c
-	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
-		and c.model_id = split_part(k.id, '/', 1) and c.rollout_id = split_part(k.id, '/', 2)
-	offset 0) as r`
-
 // Apply folds a batch into the rollouts' rows.
 func (Rollouts) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
 	facts, err := decode(events)
@@ -107,7 +98,7 @@ func (Rollouts) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var batch pgx.Batch
 	var rows []rolloutRow
-	collect(&batch, &rows, loadRolloutsSQL, s.tenant, s.generation, keys(facts, rolloutOf))
+	collect(&batch, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, keys(facts, rolloutOf))
 	if err := send(ctx, tx, &batch); err != nil {
 		return err
 	}

@@ -86,15 +86,6 @@ func (Trainings) Tables() []projection.Table {
 	return []projection.Table{{Name: "training", Kind: projection.History}, {Name: "training_progress", Kind: projection.Appended}}
 }
 
-const loadTrainingsSQL = `
-select t.from_position, ` + trainingColumns + `
-from unnest($3::text[]) as k (id)
-cross join lateral (
-	select * from phantom.training c
-	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
-		and c.model_id = split_part(k.id, '/', 1) and c.training_job_id = split_part(k.id, '/', 2)
-	offset 0) as t`
-
 // Apply folds a batch into the trainings' rows.
 func (Trainings) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
 	facts, err := decode(events)
@@ -104,7 +95,7 @@ func (Trainings) Apply(ctx context.Context, tx pgx.Tx, generation int, events []
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var batch pgx.Batch
 	var rows []trainingRow
-	collect(&batch, &rows, loadTrainingsSQL, s.tenant, s.generation, keys(facts, jobOf))
+	collect(&batch, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, keys(facts, jobOf))
 	if err := send(ctx, tx, &batch); err != nil {
 		return err
 	}

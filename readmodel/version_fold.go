@@ -64,13 +64,7 @@ func (Versions) Tables() []projection.Table {
 }
 
 // A deployment takes the target from the version that had it, so those that have one are loaded too.
-const loadVersionsSQL = `
-select v.from_position, ` + versionColumns + `
-from unnest($3::text[]) as m (id)
-cross join lateral (
-	select * from phantom.version r
-	where r.tenant_id = $1 and r.generation = $2 and r.model_id = m.id and r.to_position is null
-	offset 0) as v
+const neededVersionsSQL = `
 where (jsonb_array_length(v.deployed_targets) > 0
 		or exists (select from unnest($4::text[], $5::text[]) as k (model_id, version)
 			where k.model_id = v.model_id and k.version = v.version))`
@@ -85,7 +79,7 @@ func (Versions) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 	var batch pgx.Batch
 	var rows []versionRow
 	ids, versions := deployedVersions(facts)
-	collect(&batch, &rows, loadVersionsSQL, s.tenant, s.generation, models(facts), ids, versions)
+	collect(&batch, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, models(facts), ids, versions)
 	if err := send(ctx, tx, &batch); err != nil {
 		return err
 	}

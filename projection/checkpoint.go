@@ -55,53 +55,6 @@ func (id identity) lock(batch *pgx.Batch, sql string) {
 	batch.Queue(sql, id.Projection, strconv.Itoa(id.Generation))
 }
 
-// The first batch inserts the row; without it, a cursor beyond 0 means that the row was taken away.
-const (
-	firstSQL = `
-insert into phantom.projection_checkpoint as c
-    (tenant_id, log, projection, generation, epoch, position)
-select $1, $2, $3, $4, $5, $7 where $6::bigint = 0 and ` + movesSQL + `
-on conflict on constraint projection_checkpoint_pkey do update
-set ` + movedSQL + `
-where c.position = 0 and c.epoch <= excluded.epoch
-returning parked`
-
-	advanceSQL = `
-update phantom.projection_checkpoint as c
-set ` + movedSQL + `
-where c.tenant_id = $1 and c.log = $2 and c.projection = $3 and c.generation = $4
-    and c.position = $6 and c.epoch <= $5 and ` + movesSQL + `
-returning parked`
-
-	movesSQL = `exists (
-    select from phantom.projection_generation g join phantom.projection_build b on b.projection = g.projection
-    where g.projection = $3 and b.generation = $4 and g.paused_at is null and b.state <> 'dropping')`
-
-	movedSQL = `position = $7, epoch = $5, updated_at = clock_timestamp(), error = null, error_position = null, failed_at = null`
-)
-
-// advance moves a tenant's checkpoint, and leaves its row locked for the rest of the transaction: a
-// second runner waits there and then finds that it has moved (errMoved). It tells how many events are parked.
-func (id identity) advance(ctx context.Context, tx pgx.Tx, epoch int64, from eventstore.Cursor, to int64) (parked int64, err error) {
-	sql := advanceSQL
-	if from.After == 0 {
-		sql = firstSQL
-	}
-	var batch pgx.Batch
-	id.begin(&batch, lockTimeout)
-	batch.Queue(`select set_config('phantom.tenant', $1, true)`, from.Tenant)
-	batch.Queue(sql, from.Tenant, id.Log, id.Projection, id.Generation, epoch, from.After, to).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&parked) })
-	err = tx.SendBatch(ctx, &batch).Close()
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return 0, errMoved
-	case err != nil:
-		return 0, id.because(from.Tenant, err)
-	}
-	return parked, nil
-}
-
 // Rows are found by their keys, whatever the tables were like when a connection's plans were made: joins are loops over
 // indexes.
 const beginSQL = `select set_config('lock_timeout', $1, true), set_config('synchronous_commit', 'off', true),
@@ -111,8 +64,31 @@ const beginSQL = `select set_config('lock_timeout', $1, true), set_config('synch
 // begin queues what a transaction that applies begins with. It is not flushed when it commits: rows and checkpoint are in
 // one transaction, so after a crash of the server they are what they were a moment before, and are applied again.
 func (id identity) begin(batch *pgx.Batch, patience string) {
+	batch.Queue(`begin`)
 	batch.Queue(beginSQL, patience)
 	id.lock(batch, shareSQL)
+}
+
+// advance queues what moves the checkpoints of turns, and leaves their rows locked for the rest of the transaction: a second
+// runner waits there, and then finds that they have moved.
+func (id identity) advance(batch *pgx.Batch, epoch int64, turns []*turn) {
+	tenants := make([]string, len(turns))
+	from, to := make([]int64, len(turns)), make([]int64, len(turns))
+	of := make(map[string]*turn, len(turns))
+	for i, t := range turns {
+		tenants[i], from[i], to[i] = t.Page.Tenant, t.After, t.Page.Through
+		of[tenants[i]] = t
+	}
+	batch.Queue(`select * from phantom.projection_advance($1, $2, $3, $4, $5, $6, $7)`,
+		id.Log, id.Projection, id.Generation, epoch, tenants, from, to).Query(func(rows pgx.Rows) error {
+		var tenant string
+		var parked int64
+		_, err := pgx.ForEachRow(rows, []any{&tenant, &parked}, func() error {
+			of[tenant].moved, of[tenant].parked = true, parked
+			return nil
+		})
+		return err
+	})
 }
 
 func (id identity) because(tenant string, err error) error {

@@ -1,7 +1,6 @@
 package projection_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -124,18 +123,22 @@ type stuck struct {
 	tenant     string
 	entered    chan struct{}
 	leave      chan struct{}
+	over       <-chan struct{} // the test
 }
 
-func (p *stuck) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
-	if generation == p.generation && events[0].TenantID == p.tenant {
+func (p *stuck) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	write, err := p.tally.Apply(ask, generation, events)
+	if err != nil || generation != p.generation || events[0].TenantID != p.tenant {
+		return write, err
+	}
+	return func(rows *pgx.Batch) error {
 		close(p.entered)
 		select {
 		case <-p.leave:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-p.over:
 		}
-	}
-	return p.tally.Apply(ctx, tx, generation, events)
+		return write(rows)
+	}, nil
 }
 
 // asks tells whether PostgreSQL knows of something that is so.
@@ -157,7 +160,7 @@ func TestABatchUnderWayIsSweptToo(t *testing.T) {
 	s.waitFor(first, "a", s.append("a", "x"))
 	s.rebuilt(first)
 	stop()
-	p := &stuck{generation: 1, tenant: "new", entered: make(chan struct{}), leave: make(chan struct{})}
+	p := &stuck{generation: 1, tenant: "new", entered: make(chan struct{}), leave: make(chan struct{}), over: t.Context().Done()}
 	deaf := s.runner(p, func(p *projection.Params) {
 		p.Steer = time.Hour
 		p.Pool = s.tuned(func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["application_name"] = "deaf" })

@@ -27,10 +27,13 @@ func newLoop(params *Params, t *track, generation int, pace *rate.Limiter) *foll
 		Tail: params.Tails[id.Log], Sweep: params.Sweep,
 		Heads: func(ctx context.Context) (map[string]int64, error) { return params.Feed.Heads(ctx, id.Log) },
 
-		Gather: gatherOf(t.projection), Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch,
+		Gather: gatherOf(t.projection), Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch, Together: together,
 		Failed: func(err error) { params.Failed(id.Projection, "", err) },
 	}, w)
 }
+
+// together is how many tenants' events are applied in one transaction.
+const together = 32
 
 // How far apart a runner looks for what a tenant's log has brought while it brings more: of rows that are read back at
 // once, and of others.
@@ -86,8 +89,42 @@ func (w *work) End(ctx context.Context) {
 	}
 }
 
-// Handle implements follow.Work: it applies a page.
-func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
+// Handle implements follow.Work: it applies pages. Where there are several, it is in one transaction, and what does not work
+// out so goes by itself.
+func (w *work) Handle(ctx context.Context, tasks []follow.Task) []follow.Outcome {
+	if len(tasks) == 1 {
+		return []follow.Outcome{w.handleOne(ctx, tasks[0])}
+	}
+	turns := make([]*turn, len(tasks))
+	for i, task := range tasks {
+		turns[i] = newTurn(task.After, task.Page)
+	}
+	err := w.keepPace(ctx, tasks)
+	if err == nil {
+		err = w.apply(ctx, turns, true)
+	}
+	all := make([]follow.Outcome, len(tasks))
+	for i, task := range tasks {
+		switch {
+		case err == nil && turns[i].moved:
+			all[i] = w.done(task.Page)
+		case ctx.Err() != nil:
+			all[i] = follow.Outcome{End: follow.Cut}
+		default:
+			all[i] = follow.Outcome{End: follow.Apart}
+		}
+	}
+	return all
+}
+
+func (w *work) done(page eventstore.Page) follow.Outcome {
+	w.seen.moved(page.Tenant)
+	w.params.Applied(w.id.Projection, len(page.Events))
+	return follow.Outcome{End: follow.Done, Position: page.Through}
+}
+
+// handleOne applies a page.
+func (w *work) handleOne(ctx context.Context, task follow.Task) follow.Outcome {
 	page := task.Page
 	err := page.Err // it counts once all that lies before it is applied
 	if page.Through > task.After {
@@ -101,9 +138,7 @@ func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
 	}
 	switch {
 	case err == nil:
-		w.seen.moved(page.Tenant)
-		w.params.Applied(w.id.Projection, len(page.Events))
-		return follow.Outcome{End: follow.Done, Position: page.Through}
+		return w.done(page)
 	case ctx.Err() != nil:
 		return follow.Outcome{End: follow.Cut}
 	case !follow.Passing(err) && len(page.Events) > 1:
@@ -113,33 +148,25 @@ func (w *work) Handle(ctx context.Context, task follow.Task) follow.Outcome {
 	return follow.Outcome{End: follow.Failed}
 }
 
-// Pass implements follow.Work: it moves many checkpoints in one transaction. What does not move at once goes by itself.
-func (w *work) Pass(ctx context.Context, tasks []follow.Task) []follow.Outcome {
-	moved, err := w.pass(ctx, tasks)
-	all := make([]follow.Outcome, len(tasks))
-	for i, task := range tasks {
-		switch {
-		case err == nil && moved[task.Page.Tenant]:
-			w.seen.moved(task.Page.Tenant)
-			all[i] = follow.Outcome{End: follow.Done, Position: task.Page.Through}
-		case ctx.Err() != nil:
-			all[i] = follow.Outcome{End: follow.Cut}
-		default:
-			all[i] = follow.Outcome{End: follow.Apart}
+// keepPace waits until so many events may be applied; one by one: who waits for many does not hear of another pace.
+func (w *work) keepPace(ctx context.Context, tasks []follow.Task) error {
+	for _, task := range tasks {
+		for range task.Page.Events {
+			if err := w.pace.Wait(ctx); err != nil {
+				return err
+			}
 		}
 	}
-	return all
+	return nil
 }
 
 // take applies a page at the pace that is allowed. An event that is its own fault is parked.
 func (w *work) take(ctx context.Context, task follow.Task) error {
 	page := task.Page
-	for range page.Events { // one by one: who waits for many does not hear of another pace
-		if err := w.pace.Wait(ctx); err != nil {
-			return err
-		}
+	if err := w.keepPace(ctx, []follow.Task{task}); err != nil {
+		return err
 	}
-	err := w.apply(ctx, task.After, page)
+	err := w.applyOne(ctx, task.After, page)
 	if err == nil || len(page.Events) != 1 || !poison(err) {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -54,17 +55,23 @@ func (id identity) takeOver(ctx context.Context, pool *pgxpool.Pool) (epoch int6
 	return epoch, nil
 }
 
-// beat says that a runner lives, unless there is a younger one.
+// beat says that a runner lives, unless there is a younger one. It is not flushed: what is lost with the server was no sign of
+// life for long.
 func (id identity) beat(ctx context.Context, pool *pgxpool.Pool, epoch int64) (youngest bool, err error) {
 	const query = `update phantom.projection_build set seen_at = clock_timestamp()
 		where projection = $1 and generation = $2 and epoch = $3`
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	tag, err := pool.Exec(ctx, query, id.Projection, id.Generation, epoch)
-	if err != nil {
+	var batch pgx.Batch
+	batch.Queue(`select set_config('synchronous_commit', 'off', true)`)
+	batch.Queue(query, id.Projection, id.Generation, epoch).Exec(func(tag pgconn.CommandTag) error {
+		youngest = tag.RowsAffected() == 1
+		return nil
+	})
+	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return false, fmt.Errorf("beat of projection %s: %w", id.Projection, err)
 	}
-	return tag.RowsAffected() == 1, nil
+	return youngest, nil
 }
 
 // deserted tells whether the youngest runner has left or is silent, by the database's clock.

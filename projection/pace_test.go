@@ -58,7 +58,7 @@ func TestTheLiveGenerationIsNotKeptFromItsWork(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	stands := &flips{}
-	r := s.runner(&gated{generation: 2, gate: make(chan struct{})}, stands.in(s))
+	r := s.runner(&gated{generation: 2, gate: make(chan struct{}), over: t.Context().Done()}, stands.in(s))
 	s.start(r)
 	s.waitFor(r, "a", s.append("a", good(3)...))
 	_, err := r.Rebuild(t.Context(), "tally", 0)

@@ -40,10 +40,10 @@ with parked as (
 update phantom.projection_checkpoint set parked = parked + (select count(*) from parked)
 where tenant_id = $1 and projection = $2 and generation = $3`
 
-// park sets events aside, in the transaction that moved the checkpoint past them.
-func (id identity) park(ctx context.Context, tx pgx.Tx, tenant string, all []aside) error {
+// park queues what sets events aside, in the transaction that moved the checkpoint past them.
+func (id identity) park(batch *pgx.Batch, tenant string, all []aside) {
 	if len(all) == 0 {
-		return nil
+		return
 	}
 	positions := make([]int64, len(all))
 	var groups, types, ids, names, causes []string
@@ -53,14 +53,11 @@ func (id identity) park(ctx context.Context, tx pgx.Tx, tenant string, all []asi
 		types, ids = append(types, a.event.AggregateType), append(ids, a.event.AggregateID)
 		names = append(names, a.event.EventType)
 	}
-	if _, err := tx.Exec(ctx, parkSQL, tenant, id.Projection, id.Generation, positions, groups, types, ids, names, causes); err != nil {
-		return fmt.Errorf("parking %d events of projection %s, tenant %s: %w", len(all), id.Projection, tenant, err)
-	}
-	return nil
+	batch.Queue(parkSQL, tenant, id.Projection, id.Generation, positions, groups, types, ids, names, causes)
 }
 
-// firsts are the first parked event of each group that has one, as people name it.
-func (id identity) firsts(ctx context.Context, tx pgx.Tx, tenant string, groups []string) (map[string]string, error) {
+// firsts queues a question for the first parked event of each group that has one, as people name it.
+func (id identity) firsts(batch *pgx.Batch, tenant string, groups []string) (found map[string]string) {
 	const query = `
 select g.key, format('event %s (%s of %s %s)', p.position, p.event_type, p.aggregate_type, p.aggregate_id)
 from unnest($4::text[]) as g (key)
@@ -68,56 +65,75 @@ cross join lateral (
     select * from phantom.projection_parked p
     where p.tenant_id = $1 and p.projection = $2 and p.generation = $3 and p.group_key = g.key
     order by p.position limit 1) p`
-	rows, err := tx.Query(ctx, query, tenant, id.Projection, id.Generation, groups)
-	if err != nil {
-		return nil, id.because(tenant, err)
-	}
-	found := map[string]string{}
-	var group, event string
-	if _, err := pgx.ForEachRow(rows, []any{&group, &event}, func() error { found[group] = event; return nil }); err != nil {
-		return nil, id.because(tenant, err)
-	}
-	return found, nil
+	found = map[string]string{}
+	batch.Queue(query, tenant, id.Projection, id.Generation, groups).Query(func(rows pgx.Rows) error {
+		var group, event string
+		_, err := pgx.ForEachRow(rows, []any{&group, &event}, func() error { found[group] = event; return nil })
+		return err
+	})
+	return found
 }
 
-// sort parts the events that wait behind a parked one from those that flow on.
-func (s *step) sort(ctx context.Context, tx pgx.Tx, page eventstore.Page) (flow []eventstore.Event, wait []aside, err error) {
-	groups := make([]string, len(page.Events))
-	distinct := map[string]struct{}{}
-	var keys []string
-	for i, e := range page.Events {
-		groups[i] = s.projection.Group(e)
-		if _, known := distinct[groups[i]]; !known {
-			distinct[groups[i]] = struct{}{}
-			keys = append(keys, groups[i])
+// sort parts the events that wait behind a parked one from those that flow on, and asks for these, if that is not done.
+func (s *step) sort(ctx context.Context, conn sender, turns []*turn, asked bool) error {
+	var batch pgx.Batch
+	first := map[*turn]map[string]string{}
+	for _, t := range turns {
+		if t.moved && t.parked > 0 && len(t.flow) > 0 {
+			as(&batch, t.Page.Tenant)
+			first[t] = s.id.firsts(&batch, t.Page.Tenant, s.groups(t.flow))
 		}
 	}
-	first, err := s.id.firsts(ctx, tx, page.Tenant, keys)
-	if err != nil {
-		return nil, nil, err
+	if err := send(ctx, conn, &batch); err != nil {
+		return err
 	}
-	for i, e := range page.Events {
-		if event, parked := first[groups[i]]; parked {
-			wait = append(wait, aside{e, groups[i], "waits behind " + event})
+	batch = pgx.Batch{}
+	for _, t := range turns {
+		parked, sorts := first[t]
+		if !t.moved || !sorts && asked {
+			continue
+		}
+		s.part(t, parked)
+		if err := s.ask(&batch, []*turn{t}); err != nil {
+			return err
+		}
+	}
+	return send(ctx, conn, &batch)
+}
+
+// part lets the events of a turn wait whose group has parked ones.
+func (s *step) part(t *turn, parked map[string]string) {
+	var flow []eventstore.Event
+	for _, e := range t.flow {
+		group := s.projection.Group(e)
+		if event, waits := parked[group]; waits {
+			t.wait = append(t.wait, aside{e, group, "waits behind " + event})
 		} else {
 			flow = append(flow, e)
 		}
 	}
-	return flow, wait, nil
+	t.flow, t.write = flow, nil
+}
+
+// groups are the distinct groups of events.
+func (s *step) groups(events []eventstore.Event) []string {
+	known := map[string]struct{}{}
+	var groups []string
+	for _, e := range events {
+		group := s.projection.Group(e)
+		if _, is := known[group]; !is {
+			known[group] = struct{}{}
+			groups = append(groups, group)
+		}
+	}
+	return groups
 }
 
 // setAside parks the one event of a page that cannot be applied, and moves on.
 func (s *step) setAside(ctx context.Context, after int64, page eventstore.Page, cause error) error {
-	e := page.Events[0]
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	return pgx.BeginFunc(ctx, s.params.Pool, func(tx pgx.Tx) error {
-		from := eventstore.Cursor{Tenant: page.Tenant, After: after}
-		if _, err := s.id.advance(ctx, tx, s.epoch, from, page.Through); err != nil {
-			return err
-		}
-		return s.id.park(ctx, tx, page.Tenant, []aside{{e, s.projection.Group(e), cause.Error()}})
-	})
+	t, e := newTurn(after, page), page.Events[0]
+	t.flow, t.wait = nil, []aside{{e, s.projection.Group(e), cause.Error()}}
+	return t.took(s.apply(ctx, []*turn{t}, true))
 }
 
 // Parking is what a projection has parked in its live generation, of all tenants.

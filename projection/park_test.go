@@ -140,11 +140,12 @@ func TestWhatIsNoEventsFaultNeverParks(t *testing.T) {
 // wild panics at what the tally cannot apply.
 type wild struct{ tally }
 
-func (p *wild) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
-	if err := p.tally.Apply(ctx, tx, generation, events); err != nil {
+func (p *wild) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	write, err := p.tally.Apply(ask, generation, events)
+	if err != nil {
 		panic(err)
 	}
-	return nil
+	return write, nil
 }
 
 func TestAPanicParksToo(t *testing.T) {

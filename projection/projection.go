@@ -46,12 +46,16 @@ type Projection interface {
 	Prompt() bool
 	// Tables are all that Apply writes.
 	Tables() []Table
-	// Apply writes the rows of one tenant's events, at least one, in position order, into a generation. Within a group no
-	// event comes after a later one; between groups a retry may. The events are other followers' too, and not to be changed.
-	// The transaction carries the tenant for row-level security, and is rolled back on an error. An
-	// error that PostgreSQL or the network is not to blame for is the event's: see the package.
-	Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error
+	// Apply makes the rows of one tenant's events, at least one, in position order, in a generation. It queues what it asks
+	// the database, and returns what writes the rows once that is answered. Within a group no event comes after a later one;
+	// between groups a retry may. The events are other followers' too, and not to be changed. All runs in one transaction,
+	// which carries the tenant for row-level security, is shared with other tenants, and is rolled back on an error. An error
+	// that PostgreSQL or the network is not to blame for is the event's: see the package.
+	Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (Write, error)
 }
+
+// Write queues what writes the rows.
+type Write func(rows *pgx.Batch) error
 
 // Table is a table of a projection, in the schema phantom; it has the columns tenant_id and generation.
 type Table struct {

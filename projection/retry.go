@@ -118,7 +118,7 @@ func (s *step) replay(ctx context.Context, tenant, group string, most int) (appl
 		if !slices.Equal(now, positions) {
 			return errMoved
 		}
-		if err := s.rows(ctx, tx, events); err != nil {
+		if err := s.again(ctx, tx, events); err != nil {
 			cause = err
 			return err
 		}
@@ -133,6 +133,23 @@ func (s *step) replay(ctx context.Context, tenant, group string, most int) (appl
 		return 0, fmt.Errorf("event %d: %w", positions[0], cause), s.id.blameAgain(ctx, s, tenant, positions[0], cause)
 	}
 	return 0, cause, nil
+}
+
+// again applies events in a transaction that carries their tenant.
+func (s *step) again(ctx context.Context, tx pgx.Tx, events []eventstore.Event) error {
+	t := &turn{flow: events, moved: true}
+	var batch pgx.Batch
+	if err := s.rows(&batch, t); err != nil {
+		return err
+	}
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	batch = pgx.Batch{}
+	if err := s.write(&batch, []*turn{t}); err != nil {
+		return err
+	}
+	return send(ctx, tx, &batch)
 }
 
 // firstEvents are the group's first parked events as of now.

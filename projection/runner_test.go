@@ -3,11 +3,14 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"phantom/eventstore"
@@ -81,9 +84,13 @@ func TestARunnerThatEndsInTheMiddleLeavesNothingHalf(t *testing.T) {
 	p := &tally{entered: make(chan struct{}), leave: make(chan struct{})}
 	r := s.runner(p)
 	head := s.append("a", good(10)...)
-	stop := s.start(r)
-	<-p.entered // rows are written, nothing is committed
-	stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	<-p.entered // the checkpoint has moved, nothing is committed
+	cancel()
+	close(p.leave)
+	require.NoError(t, <-ended)
 	require.Zero(t, s.counted("a", 1))
 
 	next := s.runner(&tally{})
@@ -261,11 +268,11 @@ func TestTheFeedRoleAloneSeesAllPlaces(t *testing.T) {
 // hasty takes too long over more than a few events.
 type hasty struct{ tally }
 
-func (p *hasty) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (p *hasty) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	if len(events) > 3 {
-		return context.DeadlineExceeded
+		return nil, context.DeadlineExceeded
 	}
-	return p.tally.Apply(ctx, tx, generation, events)
+	return p.tally.Apply(ask, generation, events)
 }
 
 // A batch that is too much for its deadline is not tried again and again as a whole.
@@ -311,9 +318,9 @@ func TestWhatMeansNothingIsPassedTogether(t *testing.T) {
 	}
 }
 
-// A checkpoint passes by the rules by which it moves: from where it is believed to be, for the youngest runner, and not
+// A checkpoint moves from where it is believed to be, for the youngest runner, and not
 // while the projection is paused.
-func TestPassingKeepsTheRulesOfACheckpoint(t *testing.T) {
+func TestACheckpointMovesByItsRules(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	r := s.runner(&tally{})
@@ -321,21 +328,119 @@ func TestPassingKeepsTheRulesOfACheckpoint(t *testing.T) {
 	s.waitFor(r, "a", s.append("a", "x", "x"))
 	s.waitFor(r, "b", s.append("b", "x"))
 	stop()
-	pass := func(epoch, from int64) []string {
-		rows, err := s.pool.Query(t.Context(), `select phantom.projection_pass('lifecycle', 'tally', 1, $1, '{a,b,nobody}', $2, $3)`,
-			epoch, []int64{from, 1, 0}, []int64{from + 5, 1, 5})
+	advance := func(epoch, from int64) []string {
+		rows, err := s.pool.Query(t.Context(), `select tenant from phantom.projection_advance('lifecycle', 'tally', 1, $1, '{a,b}', $2, $3)`,
+			epoch, []int64{from, 1}, []int64{from + 5, 1})
 		require.NoError(t, err)
 		moved, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(t, err)
 		return moved
 	}
-	require.Empty(t, pass(0, 2), "an older runner")
-	require.Equal(t, []string{"b"}, pass(1, 1), "a is elsewhere, and nobody has no checkpoint")
+	require.Empty(t, advance(0, 2), "an older runner")
+	require.Equal(t, []string{"b"}, advance(1, 1), "a is elsewhere")
 	require.NoError(t, r.Pause(t.Context(), "tally", ""))
-	require.Empty(t, pass(1, 2), "paused")
+	require.Empty(t, advance(1, 2), "paused")
 	require.NoError(t, r.Resume(t.Context(), "tally"))
-	require.ElementsMatch(t, []string{"a", "b"}, pass(1, 2))
+	require.ElementsMatch(t, []string{"a", "b"}, advance(1, 2))
 	status, err := r.Status(t.Context(), "tally")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, status.Tenants[0].Position)
+}
+
+// advances counts the calls that move checkpoints, and how many tenants they were asked to move.
+type advances struct {
+	mu      sync.Mutex
+	calls   int
+	tenants int
+}
+
+func (a *advances) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (a *advances) TraceBatchQuery(_ context.Context, _ *pgx.Conn, query pgx.TraceBatchQueryData) {
+	if !strings.Contains(query.SQL, "projection_advance") {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+	a.tenants += len(query.Args[4].([]string))
+}
+
+func (*advances) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+func (*advances) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (*advances) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// Few events of each of many tenants are applied in few transactions.
+func TestManyTenantsAreAppliedTogether(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const tenants = 60
+	heads := map[string]int64{}
+	for n := range tenants {
+		name := fmt.Sprintf("tenant-%d", n)
+		heads[name] = s.append(name, good(3)...)
+	}
+	counts := &advances{}
+	r := s.runner(&tally{}, func(p *projection.Params) {
+		p.Pool = s.tuned(func(c *pgxpool.Config) { c.ConnConfig.Tracer = counts })
+	})
+	s.start(r)
+	for name, head := range heads {
+		s.waitFor(r, name, head)
+		require.Equal(t, 3, s.counted(name, 1))
+	}
+	counts.mu.Lock()
+	defer counts.mu.Unlock()
+	require.Equal(t, tenants, counts.tenants, "each is moved once")
+	require.LessOrEqual(t, counts.calls, 4)
+}
+
+// What goes wrong in one tenant concerns none of those whose events are applied with it.
+func TestOneTenantsTroubleIsNotThatOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &tally{}
+	r := s.runner(p)
+	names := []string{"a", "locked", "parked", "poisoned", "z"}
+	for _, name := range names {
+		s.append(name, "x")
+	}
+	s.appendTo("parked", "bad", "poison")
+	stop := s.start(r)
+	s.waitFor(r, "parked", 2)
+	for _, name := range []string{"a", "locked", "poisoned", "z"} {
+		s.waitFor(r, name, 1)
+	}
+	stop()
+	foreign, err := pgtest.Pool(t, s.db.AdminURL).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = foreign.Exec(t.Context(), `select from phantom.projection_checkpoint where tenant_id = 'locked' for update`)
+	require.NoError(t, err)
+	heads := map[string]int64{}
+	for _, name := range names { // all there before a runner looks
+		heads[name] = s.appendTo(name, "good", good(3)...)
+		heads[name] = s.appendTo(name, "bad", "x")
+	}
+	heads["poisoned"] = s.appendTo("poisoned", "bad", "poison", "y")
+	again := s.runner(p)
+	s.start(again)
+	for _, name := range []string{"a", "parked", "poisoned", "z"} {
+		s.waitFor(again, name, heads[name])
+	}
+	require.Equal(t, 5, s.counted("a", 1))
+	require.Equal(t, 5, s.counted("z", 1))
+	require.Equal(t, 4, s.counted("parked", 1), "what waits behind the parked one waits")
+	require.EqualValues(t, 2, s.status(again).Of("parked").Parked)
+	require.Equal(t, 5, s.counted("poisoned", 1))
+	require.EqualValues(t, 2, s.status(again).Of("poisoned").Parked)
+	require.Equal(t, 1, s.counted("locked", 1))
+	require.NoError(t, foreign.Rollback(t.Context()))
+	s.waitFor(again, "locked", heads["locked"])
+	require.Equal(t, 5, s.counted("locked", 1))
 }

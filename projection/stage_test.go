@@ -61,7 +61,7 @@ type tally struct {
 	broken atomic.Bool
 	// applied hears of the positions in the order of their application, if set; also of what is rolled back.
 	applied func(position int64)
-	// entered and leave, if set, hold Apply in its middle: rows are written, nothing is committed.
+	// entered and leave, if set, hold a batch in its middle: the checkpoint has moved, nothing is committed.
 	entered chan struct{}
 	leave   chan struct{}
 }
@@ -81,39 +81,30 @@ func (*tally) Group(e eventstore.Event) string {
 	return group
 }
 
-func (p *tally) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (p *tally) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	for _, e := range events {
 		if string(e.EventData) == `"poison"` && !p.cured.Load() {
-			return errors.New("it is poison")
+			return nil, errors.New("it is poison")
 		}
 		if string(e.EventData) == `"missing"` && p.broken.Load() {
-			if _, err := tx.Exec(ctx, `select * from phantom.not_there`); err != nil {
-				return err
+			ask.Queue(`select * from phantom.not_there`)
+		}
+	}
+	return func(rows *pgx.Batch) error {
+		for _, e := range events {
+			if p.applied != nil {
+				p.applied(e.Position)
 			}
+			rows.Queue(`insert into phantom.tally as t (tenant_id, generation, position)
+				values ($1, $2, $3) on conflict (tenant_id, generation, position) do update set times = t.times + 1`,
+				e.TenantID, generation, e.Position)
 		}
-		if p.applied != nil {
-			p.applied(e.Position)
+		if p.entered != nil {
+			p.entered <- struct{}{}
+			<-p.leave
 		}
-		if _, err := tx.Exec(ctx, `insert into phantom.tally as t (tenant_id, generation, position)
-			values ($1, $2, $3) on conflict (tenant_id, generation, position) do update set times = t.times + 1`,
-			e.TenantID, generation, e.Position); err != nil {
-			return err
-		}
-	}
-	if p.entered == nil {
 		return nil
-	}
-	select {
-	case p.entered <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case <-p.leave:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	}, nil
 }
 
 // tuned is a pool as the stage's, changed.

@@ -193,17 +193,21 @@ type gated struct {
 
 	generation int
 	gate       chan struct{}
+	over       <-chan struct{} // the test
 }
 
-func (p *gated) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
-	if generation == p.generation {
+func (p *gated) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	write, err := p.tally.Apply(ask, generation, events)
+	if err != nil || generation != p.generation {
+		return write, err
+	}
+	return func(rows *pgx.Batch) error {
 		select {
 		case <-p.gate:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-p.over:
 		}
-	}
-	return p.tally.Apply(ctx, tx, generation, events)
+		return write(rows)
+	}, nil
 }
 
 // While a generation is put in the place of the live one, the live one stands still, so nobody sees it ahead of what
@@ -211,7 +215,7 @@ func (p *gated) Apply(ctx context.Context, tx pgx.Tx, generation int, events []e
 func TestTheLiveGenerationStandsStillForAFlip(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	p := &gated{generation: 1, gate: make(chan struct{}, 1)}
+	p := &gated{generation: 1, gate: make(chan struct{}, 1), over: t.Context().Done()}
 	p.gate <- struct{}{}
 	r := s.runner(p)
 	s.start(r)

@@ -7,10 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/eventstore"
-	"phantom/eventstore/follow"
 )
 
 // applyTimeout bounds one batch of one tenant, and recordTimeout the writing down of its failure.
@@ -26,68 +23,6 @@ type step struct {
 	projection Projection
 	id         identity
 	epoch      int64
-}
-
-// apply writes the rows of a page and moves the checkpoint from after to the page's end, both or
-// neither; what waits behind a parked event is parked. An errMoved means that another runner was there, or that nothing may
-// move.
-func (s *step) apply(ctx context.Context, after int64, page eventstore.Page) error {
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	from := eventstore.Cursor{Tenant: page.Tenant, After: after}
-	return pgx.BeginFunc(ctx, s.params.Pool, func(tx pgx.Tx) error {
-		parked, err := s.id.advance(ctx, tx, s.epoch, from, page.Through)
-		if err != nil || len(page.Events) == 0 {
-			return err
-		}
-		flow := page.Events
-		if parked > 0 {
-			var wait []aside
-			if flow, wait, err = s.sort(ctx, tx, page); err != nil {
-				return err
-			}
-			if err := s.id.park(ctx, tx, page.Tenant, wait); err != nil {
-				return err
-			}
-		}
-		return s.rows(ctx, tx, flow)
-	})
-}
-
-// pass moves the checkpoints of tenants whose pages hold no events, in one transaction, and tells which have moved.
-func (s *step) pass(ctx context.Context, tasks []follow.Task) (moved map[string]bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	var tenants []string
-	var from, to []int64
-	for _, task := range tasks {
-		tenants = append(tenants, task.Page.Tenant)
-		from = append(from, task.After)
-		to = append(to, task.Page.Through)
-	}
-	moved = make(map[string]bool, len(tasks))
-	var batch pgx.Batch
-	s.id.begin(&batch, passLock)
-	batch.Queue(`select phantom.projection_pass($1, $2, $3, $4, $5, $6, $7)`,
-		s.id.Log, s.id.Projection, s.id.Generation, s.epoch, tenants, from, to).Query(func(rows pgx.Rows) error {
-		var tenant string
-		_, err := pgx.ForEachRow(rows, []any{&tenant}, func() error { moved[tenant] = true; return nil })
-		return err
-	})
-	return moved, s.params.Pool.SendBatch(ctx, &batch).Close()
-}
-
-// rows applies events. A panic is the fault of one of them, like an error.
-func (s *step) rows(ctx context.Context, tx pgx.Tx, events []eventstore.Event) (err error) {
-	if len(events) == 0 {
-		return nil
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("it panics: %v", r)
-		}
-	}()
-	return s.projection.Apply(ctx, tx, s.id.Generation, events)
 }
 
 // read asks the feed for what follows the cursors.
@@ -119,7 +54,7 @@ func (s *step) fill(ctx context.Context, tenant string, head int64) error {
 			return fmt.Errorf("projection %s: the log of tenant %s ends at %d, its head was %d",
 				s.id.Projection, tenant, at.Position, head)
 		}
-		switch err := s.apply(ctx, at.Position, pages[0]); {
+		switch err := s.applyOne(ctx, at.Position, pages[0]); {
 		case err == nil:
 			at.Position = pages[0].Through
 		case errors.Is(err, errMoved): // a runner is on the same generation: go on where it stands

@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,10 +52,10 @@ set inferences = a.inferences + excluded.inferences,
 	last_inference_at = greatest(a.last_inference_at, excluded.last_inference_at)`
 
 // Apply adds a batch's counts. That it is added once is the checkpoint's doing.
-func (InferenceActivity) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (InferenceActivity) Apply(_ *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	counts := map[domain.ModelID]*activity{}
 	for _, fact := range facts {
@@ -75,9 +74,10 @@ func (InferenceActivity) Apply(ctx context.Context, tx pgx.Tx, generation int, e
 		inferences, failures, labels = append(inferences, c.inferences), append(failures, c.errors), append(labels, c.labels)
 		first, last = append(first, c.first), append(last, c.last)
 	}
-	_, err = tx.Exec(ctx, countActivitySQL,
-		events[0].TenantID, generation, ids, inferences, failures, labels, first, last)
-	return err
+	return func(write *pgx.Batch) error {
+		write.Queue(countActivitySQL, events[0].TenantID, generation, ids, inferences, failures, labels, first, last)
+		return nil
+	}, nil
 }
 
 func (a *activity) add(r recorded) {

@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,34 +52,36 @@ func (Aliases) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the aliases' rows.
-func (Aliases) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Aliases) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []aliasRow
-	collect(&batch, &rows, ofModels("alias", aliasColumns, "a"), s.tenant, s.generation, models(facts))
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	all := newHistory[aliasRow](table{"alias", []string{"model_id", "alias"}}, s, rows)
-	for _, r := range facts {
-		switch e := r.Event.(type) {
-		case domain.AliasAssigned:
-			all.put(aliasRow{
-				ModelID: r.model, Alias: e.Alias, Version: e.Version, PreviousVersion: given(e.PreviousVersion),
-				Reason: e.Reason, AssignedAt: r.OccurredAt, AssignedBy: r.by(),
-			}, r.Position)
-		case domain.AliasRemoved:
-			all.end(aliasKey(r.model, e.Alias), r.Position)
-		default:
+	collect(ask, &rows, ofModels("alias", aliasColumns, "a"), s.tenant, s.generation, models(facts))
+	return func(write *pgx.Batch) error {
+		fold := aliasFold{newHistory[aliasRow](table{"alias", []string{"model_id", "alias"}}, s, rows)}
+		for _, fact := range facts {
+			fold.apply(fact)
 		}
+		return fold.write(write)
+	}, nil
+}
+
+type aliasFold struct {
+	*history[aliasRow, *aliasRow]
+}
+
+func (f aliasFold) apply(r recorded) {
+	switch e := r.Event.(type) {
+	case domain.AliasAssigned:
+		f.put(aliasRow{
+			ModelID: r.model, Alias: e.Alias, Version: e.Version, PreviousVersion: given(e.PreviousVersion),
+			Reason: e.Reason, AssignedAt: r.OccurredAt, AssignedBy: r.by(),
+		}, r.Position)
+	case domain.AliasRemoved:
+		f.end(aliasKey(r.model, e.Alias), r.Position)
+	default:
 	}
-	batch = pgx.Batch{}
-	if err := all.write(&batch); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
 }

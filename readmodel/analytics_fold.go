@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -41,25 +40,28 @@ func (InferenceAnalytics) Tables() []projection.Table {
 	}
 }
 
-// Apply folds a batch into the buckets that it touches: they are read once and written once.
-func (InferenceAnalytics) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+// Apply folds a batch into the buckets that it touches: what it adds is written once.
+func (InferenceAnalytics) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fold := &analyticsFold{
 		scope: scope{events[0].TenantID, generation}, buckets: map[bucketKey]*bucketDelta{},
 		labels: map[answerKey]*labelRow{}, made: map[answerKey]recorded{}, changed: map[answerKey]bool{},
 	}
-	if err := fold.load(ctx, tx, facts); err != nil {
-		return err
-	}
-	for _, fact := range facts {
-		if err := fold.apply(fact); err != nil {
-			return fmt.Errorf("event %d: %w", fact.Position, err)
+	fold.ask(ask, facts)
+	return func(write *pgx.Batch) error {
+		if err := fold.take(); err != nil {
+			return err
 		}
-	}
-	return fold.write(ctx, tx)
+		for _, fact := range facts {
+			if err := fold.apply(fact); err != nil {
+				return fmt.Errorf("event %d: %w", fact.Position, err)
+			}
+		}
+		return fold.write(write)
+	}, nil
 }
 
 type answerKey struct {
@@ -124,6 +126,11 @@ type analyticsFold struct {
 	labels  map[answerKey]*labelRow
 	changed map[answerKey]bool // labels to write
 	made    map[answerKey]recorded
+
+	// What was stored before the batch: labels of its answers, answers of its labels, and buckets of its answers.
+	known  []labelRow
+	logged []eventstore.Event
+	stored []bucketRow
 }
 
 func answerOf(r recorded) answerKey {
@@ -151,38 +158,63 @@ select e.position, e.aggregate_type, e.aggregate_id, e.aggregate_version, e.even
 from inference.events e
 where e.tenant_id = $1 and e.event_id = any($2)`
 
-// load reads the labels of the batch's answers, and the answers of its labels.
-func (f *analyticsFold) load(ctx context.Context, tx pgx.Tx, facts []recorded) error {
+// ask queues the questions for what was stored before.
+func (f *analyticsFold) ask(batch *pgx.Batch, facts []recorded) {
 	var ids []domain.InferenceID
 	var rows []int
-	var answers []uuid.UUID
 	for _, key := range keys(facts, func(r recorded) (answerKey, bool) { return answerOf(r), true }) {
 		ids, rows = append(ids, key.id), append(rows, key.row)
 	}
+	collect(batch, &f.known, knownLabelsSQL, f.scope.tenant, f.scope.generation, ids, rows)
+	var answers []uuid.UUID
 	for _, fact := range facts {
 		if feedback, is := fact.Event.(domain.FeedbackRecorded); is {
 			answers = append(answers, domain.InferenceMade{InferenceID: feedback.InferenceID, Row: feedback.Row}.ID())
 		}
 	}
-	var batch pgx.Batch
-	var known []labelRow
-	var logged []eventstore.Event
-	collect(&batch, &known, knownLabelsSQL, f.scope.tenant, f.scope.generation, ids, rows)
 	if len(answers) > 0 {
-		collect(&batch, &logged, judgedInferencesSQL, f.scope.tenant, answers)
+		collect(batch, &f.logged, judgedInferencesSQL, f.scope.tenant, answers)
 	}
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
+	var models, targets, versions []string
+	var minutes []time.Time
+	for _, key := range keys(facts, countedIn) {
+		models, targets, versions = append(models, string(key.model)), append(targets, string(key.target)), append(versions, string(key.version))
+		minutes = append(minutes, time.Unix(key.minute, 0).UTC())
 	}
-	for _, row := range known {
+	if len(models) > 0 {
+		collect(batch, &f.stored, touchedBucketsSQL, f.scope.tenant, f.scope.generation, models, minutes, targets, versions)
+	}
+}
+
+// countedIn is the bucket that an event is counted in.
+func countedIn(r recorded) (bucketKey, bool) {
+	e, is := r.Event.(domain.InferenceMade)
+	return bucketKey{r.model, r.OccurredAt.Truncate(time.Minute).Unix(), e.Target, e.Version}, is
+}
+
+// take takes in the answers. Of a bucket only the sketch is needed: PostgreSQL adds what can be added.
+func (f *analyticsFold) take() error {
+	for _, row := range f.known {
 		row.TenantID, row.Generation = f.scope.tenant, f.scope.generation
 		f.labels[answerKey{row.InferenceID, row.RowNumber}] = &row
 	}
-	made, err := decode(logged)
+	made, err := decode(f.logged)
+	if err != nil {
+		return err
+	}
 	for _, fact := range made {
 		f.made[answerOf(fact)] = fact
 	}
-	return err
+	for _, row := range f.stored {
+		bucket, err := f.bucket(row.key())
+		if err != nil {
+			return err
+		}
+		if err := bucket.latency.merge(row.Latency); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *analyticsFold) apply(fact recorded) error {
@@ -216,7 +248,8 @@ func (f *analyticsFold) apply(fact recorded) error {
 }
 
 func (f *analyticsFold) count(fact recorded, e domain.InferenceMade) error {
-	bucket, err := f.bucket(fact, e)
+	key, _ := countedIn(fact)
+	bucket, err := f.bucket(key)
 	if err != nil {
 		return err
 	}
@@ -238,7 +271,8 @@ func (f *analyticsFold) judge(made recorded, label string) error {
 	if !is || e.Outcome != outcomeOK || prediction == "" {
 		return nil
 	}
-	bucket, err := f.bucket(made, e)
+	key, _ := countedIn(made)
+	bucket, err := f.bucket(key)
 	if err != nil {
 		return err
 	}
@@ -249,9 +283,7 @@ func (f *analyticsFold) judge(made recorded, label string) error {
 	return nil
 }
 
-func (f *analyticsFold) bucket(made recorded, e domain.InferenceMade) (*bucketDelta, error) {
-	minute := made.OccurredAt.Truncate(time.Minute)
-	key := bucketKey{made.model, minute.Unix(), e.Target, e.Version}
+func (f *analyticsFold) bucket(key bucketKey) (*bucketDelta, error) {
 	if known, is := f.buckets[key]; is {
 		return known, nil
 	}
@@ -260,7 +292,8 @@ func (f *analyticsFold) bucket(made recorded, e domain.InferenceMade) (*bucketDe
 		return nil, err
 	}
 	f.buckets[key] = &bucketDelta{latency: empty, row: bucketRow{
-		TenantID: f.scope.tenant, Generation: f.scope.generation, ModelID: key.model, Minute: minute, Target: e.Target, Version: e.Version,
+		TenantID: f.scope.tenant, Generation: f.scope.generation, ModelID: key.model, Minute: time.Unix(key.minute, 0).UTC(),
+		Target: key.target, Version: key.version,
 	}}
 	return f.buckets[key], nil
 }
@@ -274,23 +307,22 @@ cross join lateral (
 		and r.model_id = k.model_id and r.minute = k.minute and r.target = k.target and r.version = k.version
 	offset 0) as b`
 
+// A bucket that only labels touch keeps its sketch.
 const storeBucketsSQL = `
-insert into phantom.inference_bucket
+insert into phantom.inference_bucket as b
 select * from json_populate_recordset(null::phantom.inference_bucket, $1)
 on conflict on constraint inference_bucket_pkey do update
-set inferences = excluded.inferences, errors = excluded.errors, confidences = excluded.confidences,
-	confidence_sum = excluded.confidence_sum, labels = excluded.labels, correct = excluded.correct, latency = excluded.latency`
+set inferences = b.inferences + excluded.inferences, errors = b.errors + excluded.errors,
+	confidences = b.confidences + excluded.confidences, confidence_sum = b.confidence_sum + excluded.confidence_sum,
+	labels = b.labels + excluded.labels, correct = b.correct + excluded.correct,
+	latency = case when excluded.inferences > 0 then excluded.latency else b.latency end`
 
 const storeLabelsSQL = `
 insert into phantom.inference_label
 select * from json_populate_recordset(null::phantom.inference_label, $1)
 on conflict on constraint inference_label_pkey do update set label = excluded.label`
 
-func (f *analyticsFold) write(ctx context.Context, tx pgx.Tx) error {
-	if err := f.addStored(ctx, tx); err != nil {
-		return err
-	}
-	var batch pgx.Batch
+func (f *analyticsFold) write(batch *pgx.Batch) error {
 	rows := make([]bucketRow, 0, len(f.buckets))
 	for _, bucket := range f.buckets {
 		bucket.row.Latency = bucket.latency.encode()
@@ -301,36 +333,12 @@ func (f *analyticsFold) write(ctx context.Context, tx pgx.Tx) error {
 		labels = append(labels, *f.labels[key])
 	}
 	if len(rows) > 0 {
-		if err := queueRows(&batch, storeBucketsSQL, rows); err != nil {
+		if err := queueRows(batch, storeBucketsSQL, rows); err != nil {
 			return err
 		}
 	}
 	if len(labels) > 0 {
-		if err := queueRows(&batch, storeLabelsSQL, labels); err != nil {
-			return err
-		}
-	}
-	return send(ctx, tx, &batch)
-}
-
-// addStored adds to each bucket what it had before the batch.
-func (f *analyticsFold) addStored(ctx context.Context, tx pgx.Tx) error {
-	var models, targets, versions []string
-	var minutes []time.Time
-	for key, bucket := range f.buckets {
-		models, targets, versions = append(models, string(key.model)), append(targets, string(key.target)), append(versions, string(key.version))
-		minutes = append(minutes, bucket.row.Minute)
-	}
-	var batch pgx.Batch
-	var stored []bucketRow
-	collect(&batch, &stored, touchedBucketsSQL, f.scope.tenant, f.scope.generation, models, minutes, targets, versions)
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	for _, row := range stored {
-		if err := f.buckets[row.key()].add(row); err != nil {
-			return err
-		}
+		return queueRows(batch, storeLabelsSQL, labels)
 	}
 	return nil
 }

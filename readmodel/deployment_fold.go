@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,28 +73,22 @@ cross join lateral (
 	offset 0) as d`
 
 // Apply folds a batch into the deployments' rows.
-func (Deployments) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Deployments) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []deploymentRow
-	collect(&batch, &rows, loadDeploymentsSQL, s.tenant, s.generation, models(facts))
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	fold := deploymentFold{newHistory[deploymentRow](
-		table{"deployment", []string{"model_id", "target", "version", "started_position"}}, s, rows)}
-	for _, fact := range facts {
-		fold.apply(fact)
-	}
-	batch = pgx.Batch{}
-	if err := fold.write(&batch); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+	collect(ask, &rows, loadDeploymentsSQL, s.tenant, s.generation, models(facts))
+	return func(write *pgx.Batch) error {
+		fold := deploymentFold{newHistory[deploymentRow](
+			table{"deployment", []string{"model_id", "target", "version", "started_position"}}, s, rows)}
+		for _, fact := range facts {
+			fold.apply(fact)
+		}
+		return fold.write(write)
+	}, nil
 }
 
 type deploymentFold struct {

@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,10 +146,12 @@ func collect[R any](batch *pgx.Batch, into *[]R, sql string, args ...any) {
 	})
 }
 
-// send runs a batch in the transaction of a projection.
-func send(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
-	if batch.Len() == 0 {
-		return nil
+// inOrder applies facts one after the other, up to the first that cannot be.
+func inOrder(facts []recorded, apply func(recorded) error) error {
+	for _, fact := range facts {
+		if err := apply(fact); err != nil {
+			return err
+		}
 	}
-	return tx.SendBatch(ctx, batch).Close()
+	return nil
 }

@@ -1,8 +1,8 @@
 package readmodel
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -102,38 +102,27 @@ func types(events ...domain.Event) []string {
 }
 
 // Apply folds a batch into the models' rows.
-func (Catalogue) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Catalogue) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []modelRow
 	var tags []tagRow
 	touched := models(facts)
-	collect(&batch, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s.tenant, s.generation, touched)
-	collect(&batch, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, touched)
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	fold := catalogueFold{
-		models: newHistory[modelRow](table{"model", []string{"model_id"}}, s, rows),
-		tags:   newHistory[tagRow](table{"model_tag", []string{"model_id", "key"}}, s, tags),
-	}
-	for _, fact := range facts {
-		if err := fold.apply(fact); err != nil {
+	collect(ask, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s.tenant, s.generation, touched)
+	collect(ask, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, touched)
+	return func(write *pgx.Batch) error {
+		fold := catalogueFold{
+			models: newHistory[modelRow](table{"model", []string{"model_id"}}, s, rows),
+			tags:   newHistory[tagRow](table{"model_tag", []string{"model_id", "key"}}, s, tags),
+		}
+		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-	}
-	batch = pgx.Batch{}
-	if err := fold.models.write(&batch); err != nil {
-		return err
-	}
-	if err := fold.tags.write(&batch); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+		return errors.Join(fold.models.write(write), fold.tags.write(write))
+	}, nil
 }
 
 type catalogueFold struct {

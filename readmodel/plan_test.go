@@ -129,27 +129,34 @@ join pg_index x on x.indrelid = c.oid
 join pg_class i on i.oid = x.indexrelid
 where c.relnamespace = 'phantom'::regnamespace and c.relname = any ($1)`
 
-func (p watched) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
-	if err := p.Projection.Apply(ctx, tx, generation, events); err != nil {
-		return err
-	}
-	var tables []string
-	for _, table := range p.Tables() {
-		tables = append(tables, table.Name)
-	}
-	rows, err := tx.Query(ctx, readInTransactionSQL, tables)
+func (p watched) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	write, err := p.Projection.Apply(ask, generation, events)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return func(rows *pgx.Batch) error {
+		if err := write(rows); err != nil {
+			return err
+		}
+		var tables []string
+		for _, table := range p.Tables() {
+			tables = append(tables, table.Name)
+		}
+		rows.Queue(readInTransactionSQL, tables).Query(func(rows pgx.Rows) error { return p.judge(rows, len(events)) })
+		return nil
+	}, nil
+}
+
+func (p watched) judge(rows pgx.Rows, events int) error {
 	var table, index string
 	var listing bool
 	var read int64
-	_, err = pgx.ForEachRow(rows, []any{&table, &index, &listing, &read}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&table, &index, &listing, &read}, func() error {
 		if listing {
 			p.t.Errorf("%s looks its rows up by %s, which is for lists", p.Name(), index)
 		}
 		if read > 20 {
-			p.t.Errorf("%s reads %d rows of %s for %d events", p.Name(), read, table, len(events))
+			p.t.Errorf("%s reads %d rows of %s for %d events", p.Name(), read, table, events)
 		}
 		return nil
 	})

@@ -34,13 +34,13 @@ type stamped struct{ readmodel.Catalogue }
 
 const stamp = "of generation ?"
 
-func (p stamped) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (p stamped) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	own := make([]eventstore.Event, len(events))
 	for i, e := range events {
 		own[i] = e
 		own[i].EventData = bytes.ReplaceAll(e.EventData, []byte(stamp), []byte(stampOf(generation)))
 	}
-	return p.Catalogue.Apply(ctx, tx, generation, own)
+	return p.Catalogue.Apply(ask, generation, own)
 }
 
 func stampOf(generation int) string { return fmt.Sprintf("of generation %d", generation) }

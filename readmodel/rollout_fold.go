@@ -1,8 +1,8 @@
 package readmodel
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -90,38 +90,24 @@ func (Rollouts) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the rollouts' rows.
-func (Rollouts) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Rollouts) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []rolloutRow
-	collect(&batch, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, keys(facts, rolloutOf))
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	fold := rolloutFold{
-		scope:   s,
-		history: newHistory[rolloutRow](table{"rollout", []string{"model_id", "rollout_id"}}, s, rows),
-	}
-	for _, fact := range facts {
-		if err := fold.apply(fact); err != nil {
+	collect(ask, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, keys(facts, rolloutOf))
+	return func(write *pgx.Batch) error {
+		fold := rolloutFold{
+			scope:   s,
+			history: newHistory[rolloutRow](table{"rollout", []string{"model_id", "rollout_id"}}, s, rows),
+		}
+		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-	}
-	batch = pgx.Batch{}
-	if err := fold.write(&batch); err != nil {
-		return err
-	}
-	if err := store(&batch, "rollout_traffic", fold.shifts); err != nil {
-		return err
-	}
-	if err := store(&batch, "rollout_verdict", fold.verdicts); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+		return errors.Join(fold.write(write), store(write, "rollout_traffic", fold.shifts), store(write, "rollout_verdict", fold.verdicts))
+	}, nil
 }
 
 // rolloutOf is the key of the rollout that an event changes, if it changes one.

@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"strings"
 	"time"
 
@@ -78,34 +77,27 @@ cross join lateral (
 	offset 0) as s`
 
 // Apply folds a batch into the sagas' rows.
-func (Sagas) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Sagas) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var ids, runs []string
 	for _, run := range keys(facts, runOf) {
 		ids, runs = append(ids, run[0]), append(runs, run[1])
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	var batch pgx.Batch
 	var rows []sagaRow
-	collect(&batch, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
+	if len(ids) > 0 {
+		collect(ask, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
 	}
-	fold := sagaFold{newHistory[sagaRow](table{"saga", []string{"saga_id", "run_id"}}, s, rows)}
-	for _, fact := range facts {
-		fold.apply(fact)
-	}
-	batch = pgx.Batch{}
-	if err := fold.write(&batch); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+	return func(write *pgx.Batch) error {
+		fold := sagaFold{newHistory[sagaRow](table{"saga", []string{"saga_id", "run_id"}}, s, rows)}
+		for _, fact := range facts {
+			fold.apply(fact)
+		}
+		return fold.write(write)
+	}, nil
 }
 
 // runOf is the run that an event comes from, if it is one of a saga.

@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,32 +66,25 @@ on conflict on constraint model_search_pkey do update
 set tags = excluded.tags, description = excluded.description, words = excluded.words`
 
 // Apply writes the last state of each model of a batch, and its words.
-func (Search) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Search) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []searchRow
-	collect(&batch, &rows, loadSearchSQL, s.tenant, s.generation, models(facts))
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	fold := searchFold{scope: s, rows: map[domain.ModelID]*searchRow{}, words: map[string]bool{}}
-	for i := range rows {
-		fold.rows[rows[i].ModelID] = &rows[i]
-	}
-	for _, fact := range facts {
-		if err := fold.apply(fact); err != nil {
+	touched := models(facts)
+	collect(ask, &rows, loadSearchSQL, s.tenant, s.generation, touched)
+	return func(write *pgx.Batch) error {
+		fold := searchFold{scope: s, rows: map[domain.ModelID]*searchRow{}, words: map[string]bool{}}
+		for i := range rows {
+			fold.rows[rows[i].ModelID] = &rows[i]
+		}
+		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-	}
-	batch = pgx.Batch{}
-	if err := fold.write(&batch, models(facts)); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+		return fold.write(write, touched)
+	}, nil
 }
 
 type searchFold struct {

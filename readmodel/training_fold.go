@@ -1,7 +1,7 @@
 package readmodel
 
 import (
-	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -87,35 +87,24 @@ func (Trainings) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the trainings' rows.
-func (Trainings) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Trainings) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []trainingRow
-	collect(&batch, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, keys(facts, jobOf))
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	fold := trainingFold{
-		scope:   s,
-		history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows),
-	}
-	for _, fact := range facts {
-		if err := fold.apply(fact); err != nil {
+	collect(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, keys(facts, jobOf))
+	return func(write *pgx.Batch) error {
+		fold := trainingFold{
+			scope:   s,
+			history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows),
+		}
+		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-	}
-	batch = pgx.Batch{}
-	if err := fold.write(&batch); err != nil {
-		return err
-	}
-	if err := store(&batch, "training_progress", fold.progress); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+		return errors.Join(fold.write(write), store(write, "training_progress", fold.progress))
+	}, nil
 }
 
 // jobOf is the key of the job that an event changes, if it changes one.

@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -70,30 +69,22 @@ where (jsonb_array_length(v.deployed_targets) > 0
 			where k.model_id = v.model_id and k.version = v.version))`
 
 // Apply folds a batch into the versions' rows.
-func (Versions) Apply(ctx context.Context, tx pgx.Tx, generation int, events []eventstore.Event) error {
+func (Versions) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
-	var batch pgx.Batch
 	var rows []versionRow
 	ids, versions := deployedVersions(facts)
-	collect(&batch, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, models(facts), ids, versions)
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	all := versionFold{newHistory[versionRow](table{"version", []string{"model_id", "version"}}, s, rows)}
-	for _, fact := range facts {
-		if err := all.apply(fact); err != nil {
+	collect(ask, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, models(facts), ids, versions)
+	return func(write *pgx.Batch) error {
+		fold := versionFold{newHistory[versionRow](table{"version", []string{"model_id", "version"}}, s, rows)}
+		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-	}
-	batch = pgx.Batch{}
-	if err := all.write(&batch); err != nil {
-		return err
-	}
-	return send(ctx, tx, &batch)
+		return fold.write(write)
+	}, nil
 }
 
 func deployedVersions(facts []recorded) (ids []domain.ModelID, versions []domain.Version) {

@@ -32,12 +32,8 @@ func (u *unreachable) Read(context.Context, []eventstore.Cursor, int) ([]eventst
 	return nil, nil
 }
 
-func (u *unreachable) Handle(context.Context, follow.Task) follow.Outcome { return follow.Outcome{} }
-
-func (u *unreachable) Pass(context.Context, []follow.Task) []follow.Outcome {
-	return nil
-}
-func (u *unreachable) End(context.Context) {}
+func (u *unreachable) Handle(context.Context, []follow.Task) []follow.Outcome { return nil }
+func (u *unreachable) End(context.Context)                                    {}
 
 // However long the database was away, followers go on within moments of its return.
 func TestALoopGoesOnSoonAfterALongOutage(t *testing.T) {

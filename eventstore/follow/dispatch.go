@@ -56,22 +56,23 @@ func (l *Loop) read(ctx context.Context) error {
 		events -= min(t.head-t.position, int64(t.limit))
 		tenants--
 	}
+	var found yield
 	for _, limit := range slices.Sorted(maps.Keys(cursors)) {
 		pages, err := l.work.Read(ctx, cursors[limit], limit)
 		if err != nil {
 			return err
 		}
 		l.queue(cursors[limit], pages)
-		l.gather(pages, limit)
+		found.add(pages, limit)
 	}
+	l.gather(found)
 	return nil
 }
 
-// queue keeps the pages for workers; those without events go together. A tenant without a page is not behind, whatever the
-// news were.
+// queue keeps the pages for workers. A tenant without a page is not behind, whatever the news were.
 func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 	found := make(map[string]struct{}, len(pages))
-	var passing []Task
+	var passing, joined []Task
 	for _, page := range pages {
 		t := l.tenant(page.Tenant)
 		if page.Through <= t.position && page.Err == nil {
@@ -80,16 +81,17 @@ func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 		found[page.Tenant] = struct{}{}
 		t.busy, t.head = true, max(t.head, page.Through)
 		task := Task{After: t.position, Page: page}
-		if len(page.Events) == 0 && page.Err == nil && !t.apart {
+		switch {
+		case t.apart || page.Err != nil:
+			l.ready = append(l.ready, []Task{task})
+		case len(page.Events) == 0:
 			passing = append(passing, task)
-			continue
+		default:
+			joined = append(joined, task)
 		}
-		l.ready = append(l.ready, []Task{task})
 	}
-	if len(passing) > 0 {
-		slices.SortFunc(passing, func(a, b Task) int { return cmp.Compare(a.Page.Tenant, b.Page.Tenant) })
-		l.ready = append(l.ready, passing)
-	}
+	l.pieces(passing, len(passing))
+	l.pieces(joined, l.params.Together)
 	for _, cursor := range asked {
 		if _, has := found[cursor.Tenant]; !has {
 			t := l.tenant(cursor.Tenant)
@@ -99,22 +101,43 @@ func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 	}
 }
 
-// gather says when to read again, after these pages. One that is full has more behind it.
-func (l *Loop) gather(pages []eventstore.Page, limit int) {
-	if l.params.Gather == 0 {
-		return
-	}
-	pause := max(l.params.Gather, passPause)
-	for _, page := range pages {
-		switch {
-		case len(page.Events) >= limit:
-			return
-		case len(page.Events) > 0:
-			pause = l.params.Gather
+// pieces queues tasks in pieces of so many tenants at most. In the order of their names: two runners never wait for each other.
+func (l *Loop) pieces(tasks []Task, tenants int) {
+	slices.SortFunc(tasks, func(a, b Task) int { return cmp.Compare(a.Page.Tenant, b.Page.Tenant) })
+	for len(tasks) > 0 {
+		n, events := 1, len(tasks[0].Page.Events)
+		for n < min(tenants, len(tasks)) && events+len(tasks[n].Page.Events) <= l.params.Batch {
+			events += len(tasks[n].Page.Events)
+			n++
 		}
+		l.ready = append(l.ready, tasks[:n:n])
+		tasks = tasks[n:]
 	}
-	if len(pages) > 0 {
-		l.look = time.Now().Add(pause)
+}
+
+// yield is what a look has brought.
+type yield struct {
+	pages  int
+	events int
+	full   bool // there is more behind one of the pages
+}
+
+func (y *yield) add(pages []eventstore.Page, limit int) {
+	y.pages += len(pages)
+	for _, page := range pages {
+		y.events += len(page.Events)
+		y.full = y.full || len(page.Events) >= limit
+	}
+}
+
+// gather says when to read again.
+func (l *Loop) gather(found yield) {
+	switch {
+	case l.params.Gather == 0 || found.full || found.pages == 0:
+	case found.events > 0:
+		l.look = time.Now().Add(l.params.Gather)
+	default:
+		l.look = time.Now().Add(max(l.params.Gather, passPause))
 	}
 }
 
@@ -125,12 +148,7 @@ func (l *Loop) start(ctx context.Context, tasks []Task) {
 	}
 	l.busy++
 	l.workers.Go(func() {
-		var all []Outcome
-		if len(tasks) > 1 {
-			all = l.work.Pass(ctx, tasks)
-		} else {
-			all = []Outcome{l.work.Handle(ctx, tasks[0])}
-		}
+		all := l.work.Handle(ctx, tasks)
 		for i := range all {
 			all[i].Task = tasks[i]
 		}

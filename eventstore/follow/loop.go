@@ -16,8 +16,8 @@ const (
 	endTimeout = 10 * time.Second      // of saving what was handled, after the context has ended
 )
 
-// Work is what a Loop drives: a projection, or a subscription. A Loop calls Handle and Pass from its workers, for one page
-// of a tenant at a time, and everything else from one goroutine.
+// Work is what a Loop drives: a projection, or a subscription. A Loop calls Handle from its workers, for one page of a tenant
+// at a time, and everything else from one goroutine.
 type Work interface {
 	// Begin makes the caller the youngest runner, and tells where every tenant stands that has begun.
 	Begin(ctx context.Context) ([]Place, error)
@@ -27,10 +27,9 @@ type Work interface {
 	Deserted(ctx context.Context, silence time.Duration) (bool, error)
 	// Read is eventstore.Store.ReadAfter, of the types that are followed.
 	Read(ctx context.Context, cursors []eventstore.Cursor, limit int) ([]eventstore.Page, error)
-	// Handle handles a page and says how that ended; what failed it has written down.
-	Handle(ctx context.Context, task Task) Outcome
-	// Pass handles pages of several tenants, by their names, that hold no events, and says how each ended.
-	Pass(ctx context.Context, tasks []Task) []Outcome
+	// Handle handles a page, or pages of several tenants in the order of their names, and says how each ended; what failed it
+	// has written down.
+	Handle(ctx context.Context, tasks []Task) []Outcome
 	// End saves what was handled, and leaves.
 	End(ctx context.Context)
 }
@@ -67,10 +66,10 @@ const (
 	Divisible        // one of its events cannot be handled; the way to it is by halves
 	Failed           // written down; the tenant rests
 	Cut              // the runner ends
-	Apart            // it did not pass together with others, and is to be handled by itself
+	Apart            // it did not work out together with others, and is to be handled by itself
 )
 
-// Params says how a Loop works; none may be zero but Tail, Heads, Gather and Failed.
+// Params says how a Loop works; none may be zero but Tail, Heads, Gather, Together and Failed.
 type Params struct {
 	// Tail tells who has news. Without one, Heads is asked every Sweep.
 	Tail  *eventstore.Tail
@@ -83,6 +82,9 @@ type Params struct {
 	Takeover time.Duration // a runner that was not seen for so long is replaced
 	Workers  int           // tenants handled at a time
 	Batch    int           // events in one page
+	// Together is how many tenants' pages with events are handled in one piece, of Batch events at most; else each goes by
+	// itself. Pages without events always go together.
+	Together int
 	// Failed hears of failures that concern all tenants.
 	Failed func(error)
 }
@@ -116,7 +118,7 @@ type tenant struct {
 	position int64
 	head     int64
 	busy     bool // read or handled
-	apart    bool // its page is handled by itself even when it holds no event
+	apart    bool // its page is handled by itself
 	limit    int  // events in the next page: halved after each that failed, on the way to a poison event too
 	failures int  // in a row
 	retryAt  time.Time

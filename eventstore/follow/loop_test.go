@@ -46,15 +46,15 @@ func (l *played) Read(_ context.Context, cursors []eventstore.Cursor, limit int)
 	return pages, nil
 }
 
-func (l *played) Pass(ctx context.Context, tasks []follow.Task) []follow.Outcome {
+func (l *played) Handle(ctx context.Context, tasks []follow.Task) []follow.Outcome {
 	var all []follow.Outcome
 	for _, task := range tasks {
-		all = append(all, l.Handle(ctx, task))
+		all = append(all, l.one(ctx, task))
 	}
 	return all
 }
 
-func (l *played) Handle(ctx context.Context, task follow.Task) follow.Outcome {
+func (l *played) one(ctx context.Context, task follow.Task) follow.Outcome {
 	select {
 	case <-time.After(l.page):
 	case <-ctx.Done():

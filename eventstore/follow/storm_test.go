@@ -122,15 +122,20 @@ func (r *rider) pause() time.Duration {
 }
 
 // Handle moves the cursor by compare-and-set, as projections do.
-func (r *rider) Pass(ctx context.Context, tasks []follow.Task) []follow.Outcome {
-	var all []follow.Outcome
-	for _, task := range tasks {
-		all = append(all, r.Handle(ctx, task))
+func (r *rider) Handle(ctx context.Context, tasks []follow.Task) []follow.Outcome {
+	all := make([]follow.Outcome, len(tasks))
+	r.mu.Lock()
+	apart := len(tasks) > 1 && r.bad(6)
+	r.mu.Unlock()
+	for i, task := range tasks {
+		if all[i] = (follow.Outcome{End: follow.Apart}); !apart {
+			all[i] = r.one(ctx, task)
+		}
 	}
 	return all
 }
 
-func (r *rider) Handle(ctx context.Context, task follow.Task) follow.Outcome {
+func (r *rider) one(ctx context.Context, task follow.Task) follow.Outcome {
 	select {
 	case <-time.After(r.pause()):
 	case <-ctx.Done():
@@ -168,7 +173,7 @@ func TestRunnersInAStormComeToTheEnd(t *testing.T) {
 				run := func(ctx context.Context) {
 					r := &rider{weather: w}
 					loop := follow.NewLoop(follow.Params{
-						Heads: r.Heads, Sweep: time.Second, Takeover: 3 * time.Second, Workers: 2, Batch: 8,
+						Heads: r.Heads, Sweep: time.Second, Takeover: 3 * time.Second, Workers: 2, Batch: 8, Together: int(seed % 4),
 					}, r)
 					running.Go(func() { loop.Run(ctx) })
 				}

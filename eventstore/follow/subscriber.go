@@ -105,8 +105,16 @@ func (s *subscriber) of(tenant string) *progress {
 	return p
 }
 
-// Handle implements Work.
-func (s *subscriber) Handle(ctx context.Context, task Task) Outcome {
+// Handle implements Work. Where there are several pages they hold no events: what is due is acknowledged.
+func (s *subscriber) Handle(ctx context.Context, tasks []Task) []Outcome {
+	all := make([]Outcome, 0, len(tasks))
+	for _, task := range tasks {
+		all = append(all, s.handleOne(ctx, task))
+	}
+	return all
+}
+
+func (s *subscriber) handleOne(ctx context.Context, task Task) Outcome {
 	tenant := task.Page.Tenant
 	p := s.of(tenant)
 	p.Lock()
@@ -136,15 +144,6 @@ func (s *subscriber) Handle(ctx context.Context, task Task) Outcome {
 	}
 	s.blame(ctx, p, task, failure)
 	return Outcome{End: Failed}
-}
-
-// Pass implements Work. Nothing is delivered; what is due is acknowledged by each tenant.
-func (s *subscriber) Pass(ctx context.Context, tasks []Task) []Outcome {
-	all := make([]Outcome, 0, len(tasks))
-	for _, task := range tasks {
-		all = append(all, s.Handle(ctx, task))
-	}
-	return all
 }
 
 // deliver calls the handler, if there is something for it. A page's own failure counts once all that lies before it is

@@ -1,0 +1,159 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"phantom/eventstore"
+	"phantom/eventstore/follow"
+)
+
+// turn is one tenant's part in a transaction that applies.
+type turn struct {
+	follow.Task
+
+	flow  []eventstore.Event // to be applied
+	wait  []aside            // to be parked
+	write Write              // the rows of flow, once what they depend on is known
+
+	moved  bool  // the checkpoint has; else another runner was there, or nothing may move
+	parked int64 // events that were parked before
+}
+
+func newTurn(after int64, page eventstore.Page) *turn {
+	return &turn{Task: follow.Task{After: after, Page: page}, flow: page.Events}
+}
+
+// sender is a connection, or a transaction.
+type sender interface {
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
+func send(ctx context.Context, to sender, batch *pgx.Batch) error {
+	if batch.Len() == 0 {
+		return nil
+	}
+	return to.SendBatch(ctx, batch).Close()
+}
+
+// apply writes the rows of turns and moves their checkpoints, all or nothing, in two round trips; what waits behind a parked
+// event is parked. A turn whose checkpoint does not move takes no part. In a hurry it asks before it knows what waits, and may
+// so fail by what would not have been applied.
+func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	conn, err := s.params.Pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	defer func() {
+		if err != nil && !conn.Conn().IsClosed() {
+			giveUp(ctx, conn.Conn())
+		}
+	}()
+	patience := lockTimeout
+	if len(turns) > 1 {
+		patience = passLock
+	}
+	var batch pgx.Batch
+	s.id.begin(&batch, patience)
+	s.id.advance(&batch, s.epoch, turns)
+	if hurry {
+		if err := s.ask(&batch, turns); err != nil {
+			return err
+		}
+	}
+	if err := send(ctx, conn, &batch); err != nil {
+		return err
+	}
+	if err := s.sort(ctx, conn, turns, hurry); err != nil {
+		return err
+	}
+	batch = pgx.Batch{}
+	if err := s.write(&batch, turns); err != nil {
+		return err
+	}
+	batch.Queue(`commit`)
+	return send(ctx, conn, &batch)
+}
+
+// giveUp ends a transaction that has failed; a connection that cannot even do that is closed by its pool.
+func giveUp(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = conn.Exec(ctx, `rollback`)
+}
+
+// applyOne is apply of one tenant's page; errMoved means that it took no part.
+func (s *step) applyOne(ctx context.Context, after int64, page eventstore.Page) error {
+	t := newTurn(after, page)
+	err := s.apply(ctx, []*turn{t}, true)
+	if err != nil && len(page.Events) == 1 && !follow.Passing(err) {
+		t = newTurn(after, page)
+		err = s.apply(ctx, []*turn{t}, false)
+	}
+	return t.took(err)
+}
+
+func (t *turn) took(err error) error {
+	if err == nil && !t.moved {
+		return errMoved
+	}
+	return err
+}
+
+func as(batch *pgx.Batch, tenant string) {
+	batch.Queue(`select set_config('phantom.tenant', $1, true)`, tenant)
+}
+
+// ask queues what the rows of turns depend on.
+func (s *step) ask(batch *pgx.Batch, turns []*turn) error {
+	for _, t := range turns {
+		if len(t.flow) == 0 {
+			continue
+		}
+		as(batch, t.Page.Tenant)
+		if err := s.rows(batch, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows asks for what the rows of a turn depend on. A panic is the fault of one of the events, like an error.
+func (s *step) rows(ask *pgx.Batch, t *turn) (err error) {
+	defer recovered(&err)
+	t.write, err = s.projection.Apply(ask, s.id.Generation, t.flow)
+	return err
+}
+
+// write queues the rows of turns, and what is parked.
+func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
+	defer recovered(&err)
+	for _, t := range turns {
+		if !t.moved || t.write == nil && len(t.wait) == 0 {
+			continue
+		}
+		if len(turns) > 1 || len(t.flow) == 0 { // else it is set
+			as(batch, t.Page.Tenant)
+		}
+		s.id.park(batch, t.Page.Tenant, t.wait)
+		if t.write == nil {
+			continue
+		}
+		if err := t.write(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("it panics: %v", r)
+	}
+}

@@ -182,6 +182,6 @@ func queueRows[R any](batch *pgx.Batch, sql string, rows []R, args ...any) error
 	if err := encoder.Encode(rows); err != nil {
 		return fmt.Errorf("rows as JSON: %w", err)
 	}
-	batch.Queue(sql, append([]any{text.String()}, args...)...)
+	batch.Queue(sql, append([]any{text.Bytes()}, args...)...)
 	return nil
 }

@@ -1,7 +1,8 @@
 package readmodel
 
 import (
-	"errors"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,18 +43,41 @@ func (t *trainingRow) keys() []any { return []any{t.ModelID, t.TrainingJobID} }
 
 func childKey(m domain.ModelID, child string) string { return string(m) + "/" + child }
 
-// progressRow is a row of phantom.training_progress; it is never changed.
-type progressRow struct {
-	TenantID      string             `json:"tenant_id"`
-	Generation    int                `json:"generation"`
-	ModelID       domain.ModelID     `json:"model_id"`
-	TrainingJobID domain.JobID       `json:"training_job_id"`
-	Position      int64              `json:"position"`
-	Epoch         int                `json:"epoch"`
-	Step          int64              `json:"step"`
-	Percentage    float64            `json:"percentage"`
-	Metrics       map[string]float64 `json:"metrics"`
-	At            time.Time          `json:"at"`
+// progressRows are columns of rows of phantom.training_progress, which are many and never changed.
+type progressRows struct {
+	models      []domain.ModelID
+	jobs        []domain.JobID
+	positions   []int64
+	epochs      []int
+	steps       []int64
+	percentages []float64
+	metrics     []string // JSON
+	at          []time.Time
+}
+
+func (p *progressRows) add(r recorded, row trainingRow, e domain.TrainingProgressUpdated) error {
+	metrics, err := json.Marshal(orEmpty(e.Metrics))
+	if err != nil {
+		return fmt.Errorf("metrics as JSON: %w", err)
+	}
+	p.models, p.jobs = append(p.models, row.ModelID), append(p.jobs, row.TrainingJobID)
+	p.positions, p.at = append(p.positions, r.Position), append(p.at, r.OccurredAt)
+	p.epochs, p.steps = append(p.epochs, e.Epoch), append(p.steps, e.Step)
+	p.percentages, p.metrics = append(p.percentages, e.ProgressPercentage), append(p.metrics, string(metrics))
+	return nil
+}
+
+const storeProgressSQL = `
+insert into phantom.training_progress
+    (tenant_id, generation, model_id, training_job_id, position, epoch, step, percentage, metrics, at)
+select $1, $2, * from unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::double precision[],
+    $9::jsonb[], $10::timestamptz[])`
+
+func (p *progressRows) write(batch *pgx.Batch, s scope) {
+	if len(p.positions) > 0 {
+		batch.Queue(storeProgressSQL, s.tenant, s.generation,
+			p.models, p.jobs, p.positions, p.epochs, p.steps, p.percentages, p.metrics, p.at)
+	}
 }
 
 const trainingColumns = `t.model_id, t.training_job_id, t.started_position, t.saga_id, t.state, t.config,
@@ -96,14 +120,12 @@ func (Trainings) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 	var rows []trainingRow
 	collect(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, keys(facts, jobOf))
 	return func(write *pgx.Batch) error {
-		fold := trainingFold{
-			scope:   s,
-			history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows),
-		}
+		fold := trainingFold{history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows)}
 		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-		return errors.Join(fold.write(write), store(write, "training_progress", fold.progress))
+		fold.progress.write(write, s)
+		return fold.write(write)
 	}, nil
 }
 
@@ -130,8 +152,7 @@ func jobOf(r recorded) (string, bool) {
 type trainingFold struct {
 	*history[trainingRow, *trainingRow]
 
-	scope    scope
-	progress []progressRow
+	progress progressRows
 }
 
 func (f *trainingFold) apply(r recorded) error {
@@ -148,13 +169,7 @@ func (f *trainingFold) apply(r recorded) error {
 		return missing("training", key)
 	}
 	if e, ok := r.Event.(domain.TrainingProgressUpdated); ok {
-		f.progress = append(f.progress, progressRow{
-			TenantID: f.scope.tenant, Generation: f.scope.generation,
-			ModelID: row.ModelID, TrainingJobID: row.TrainingJobID, Position: r.Position,
-			Epoch: e.Epoch, Step: e.Step, Percentage: e.ProgressPercentage,
-			Metrics: orEmpty(e.Metrics), At: r.OccurredAt,
-		})
-		return nil
+		return f.progress.add(r, row, e)
 	}
 	if err := row.evolve(r); err != nil {
 		return err

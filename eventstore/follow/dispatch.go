@@ -18,6 +18,7 @@ const tenantsMost = 500
 
 // dispatch gives tenants with news to free workers, and reads ahead when pages are short of them.
 func (l *Loop) dispatch(ctx context.Context) error {
+	l.employ(ctx)
 	switch {
 	case !l.idle():
 	case time.Now().Before(l.look):
@@ -28,18 +29,23 @@ func (l *Loop) dispatch(ctx context.Context) error {
 			return err
 		}
 	}
+	l.employ(ctx)
+	return nil
+}
+
+// employ gives what is ready to free workers.
+func (l *Loop) employ(ctx context.Context) {
 	for len(l.ready) > 0 && l.busy < l.params.Workers {
 		l.start(ctx, l.ready[0])
 		l.ready = l.ready[1:]
 	}
-	return nil
 }
 
 // idle tells whether a worker would have nothing to do.
 func (l *Loop) idle() bool { return len(l.ready) < l.params.Workers-l.busy }
 
 // read reads many tenants in one call, but never more events than all workers together may have in their hands. Tenants
-// that share a limit are read in one call.
+// that share a limit are read in one call. Of a tenant with a full page in hand it reads the next one meanwhile.
 func (l *Loop) read(ctx context.Context) error {
 	cursors := map[int][]eventstore.Cursor{}
 	events, tenants, now := int64(l.params.Workers)*int64(l.params.Batch), tenantsMost, time.Now()
@@ -49,10 +55,14 @@ func (l *Loop) read(ctx context.Context) error {
 			break
 		}
 		t := l.tenants[name]
-		if t.busy || now.Before(t.retryAt) {
+		after := t.position
+		switch {
+		case t.busy && t.more:
+			after = t.through
+		case t.busy, now.Before(t.retryAt):
 			continue
 		}
-		cursors[t.limit] = append(cursors[t.limit], eventstore.Cursor{Tenant: name, After: t.position})
+		cursors[t.limit] = append(cursors[t.limit], eventstore.Cursor{Tenant: name, After: after})
 		events -= min(t.head-t.position, int64(t.limit))
 		tenants--
 	}
@@ -75,12 +85,18 @@ func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 	var passing, joined []Task
 	for _, page := range pages {
 		t := l.tenant(page.Tenant)
+		if t.busy {
+			if page.Through > t.through && page.Err == nil {
+				t.ahead = &Task{After: t.through, Page: page}
+			}
+			continue
+		}
 		if page.Through <= t.position && page.Err == nil {
 			continue
 		}
 		found[page.Tenant] = struct{}{}
-		t.busy, t.head = true, max(t.head, page.Through)
 		task := Task{After: t.position, Page: page}
+		l.take(t, task)
 		switch {
 		case t.apart || page.Err != nil:
 			l.ready = append(l.ready, []Task{task})
@@ -93,12 +109,23 @@ func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 	l.pieces(passing, len(passing))
 	l.pieces(joined, l.params.Together)
 	for _, cursor := range asked {
-		if _, has := found[cursor.Tenant]; !has {
-			t := l.tenant(cursor.Tenant)
+		t := l.tenant(cursor.Tenant)
+		switch _, has := found[cursor.Tenant]; {
+		case has:
+		case t.busy:
+			t.more = false // it is read, if there was any
+		default:
 			t.head = t.position
 			l.note(cursor.Tenant, t)
 		}
 	}
+}
+
+// take marks a tenant whose page is in hand.
+func (l *Loop) take(t *tenant, task Task) {
+	t.busy, t.through, t.head = true, task.Page.Through, max(t.head, task.Page.Through)
+	t.more = len(task.Page.Events) >= t.limit && t.head > t.through
+	l.woken = l.woken || t.more
 }
 
 // pieces queues tasks in pieces of so many tenants at most. In the order of their names: two runners never wait for each other.

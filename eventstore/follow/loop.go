@@ -117,7 +117,10 @@ type Loop struct {
 type tenant struct {
 	position int64
 	head     int64
-	busy     bool // read or handled
+	busy     bool  // read or handled
+	through  int64 // then: where the page ends
+	more     bool  // then: the page is full, and what follows is not read yet
+	ahead    *Task // what follows it
 	apart    bool // its page is handled by itself
 	limit    int  // events in the next page: halved after each that failed, on the way to a poison event too
 	failures int  // in a row
@@ -292,7 +295,8 @@ func (l *Loop) settle(all []Outcome) {
 func (l *Loop) settleOne(done Outcome) {
 	name := done.Task.Page.Tenant
 	t := l.tenant(name)
-	t.busy = false
+	ahead := t.ahead
+	t.busy, t.more, t.ahead = false, false, nil
 	switch done.End {
 	case Done:
 		t.position = done.Position
@@ -309,6 +313,10 @@ func (l *Loop) settleOne(done Outcome) {
 	case Apart:
 		t.apart = true
 	case Cut:
+	}
+	if ahead != nil && done.End == Done && ahead.After == t.position && l.running {
+		l.take(t, *ahead)
+		l.ready = append(l.ready, []Task{*ahead})
 	}
 	l.note(name, t)
 }

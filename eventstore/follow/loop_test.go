@@ -98,3 +98,36 @@ func TestABusyTenantHidesNobodysNews(t *testing.T) {
 		running.Wait()
 	})
 }
+
+// reading is a Work whose pages, of real events, take as long to read as to handle.
+type reading struct{ played }
+
+func (l *reading) Read(ctx context.Context, cursors []eventstore.Cursor, limit int) ([]eventstore.Page, error) {
+	<-time.After(l.page)
+	pages, err := l.played.Read(ctx, cursors, limit)
+	for i := range pages {
+		for range pages[i].Through - cursors[i].After {
+			pages[i].Events = append(pages[i].Events, eventstore.Event{TenantID: pages[i].Tenant})
+		}
+	}
+	return pages, err
+}
+
+// While a full page is handled the next one is read.
+func TestAFullPagesSuccessorIsReadMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const pages = 20
+		l := &reading{played{page: 100 * time.Millisecond, heads: map[string]int64{"long": 10 * pages}, at: map[string]int64{}}}
+		loop := follow.NewLoop(follow.Params{
+			Heads: l.Heads, Sweep: time.Second, Takeover: time.Minute, Workers: 2, Batch: 10,
+		}, l)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { loop.Run(ctx) })
+		<-time.After((pages + 3) * 100 * time.Millisecond)
+		require.EqualValues(t, 10*pages, l.position("long"))
+		cancel()
+		running.Wait()
+	})
+}

@@ -46,6 +46,9 @@ func (l *Loop) standBack() {
 			l.tenant(task.Page.Tenant).busy = false
 		}
 	}
+	for _, t := range l.tenants {
+		t.more, t.ahead = false, nil
+	}
 	l.ready, l.running, l.standing, l.beaten = nil, false, true, time.Now()
 }
 

@@ -94,25 +94,3 @@ func (id identity) leave(ctx context.Context, pool *pgxpool.Pool, epoch int64) e
 	}
 	return nil
 }
-
-const (
-	joinSQL = `
-insert into phantom.projection_build (projection, generation, state) values ($1, $2, 'complete')
-on conflict on constraint projection_build_pkey do nothing`
-	epochSQL = `select epoch from phantom.projection_build where projection = $1 and generation = $2`
-)
-
-// join works beside whoever runs the generation, with the epoch that there is: compare-and-set keeps
-// them apart.
-func (id identity) join(ctx context.Context, pool *pgxpool.Pool, p Projection) (epoch int64, err error) {
-	if err := register(ctx, pool, p); err != nil {
-		return 0, err
-	}
-	var batch pgx.Batch
-	batch.Queue(joinSQL, id.Projection, id.Generation)
-	batch.Queue(epochSQL, id.Projection, id.Generation).QueryRow(func(row pgx.Row) error { return row.Scan(&epoch) })
-	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return 0, fmt.Errorf("joining projection %s, generation %d: %w", id.Projection, id.Generation, err)
-	}
-	return epoch, nil
-}

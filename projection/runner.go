@@ -1,7 +1,6 @@
 package projection
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -100,30 +99,4 @@ func (r *Runner) track(name string) (*track, error) {
 		return nil, fmt.Errorf("projection %q: %w", name, ErrUnknown)
 	}
 	return t, nil
-}
-
-// Fill applies a generation of a projection to every tenant up to the heads of now, one batch after the
-// other, and stops at the first failure: it parks nothing. Beside a runner it works side by side with it.
-func (r *Runner) Fill(ctx context.Context, name string, generation int) error {
-	t, err := r.track(name)
-	if err != nil {
-		return err
-	}
-	s := step{
-		params: &r.params, projection: t.projection,
-		id: identity{Projection: name, Log: t.projection.Log(), Generation: generation},
-	}
-	if s.epoch, err = s.id.join(ctx, r.params.Pool, t.projection); err != nil {
-		return err
-	}
-	heads, err := r.params.Feed.Heads(ctx, t.projection.Log())
-	if err != nil {
-		return fmt.Errorf("filling %s: heads of the log: %w", name, err)
-	}
-	for tenant, head := range heads {
-		if err := s.fill(ctx, tenant, head); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -144,33 +144,6 @@ func (s *stage) epoch() int64 {
 	return epoch
 }
 
-func TestASecondGenerationIsFilledBesideTheLiveOne(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	s.append("a", good(25)...)
-	s.append("b", good(4)...)
-	r := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 10 })
-	require.NoError(t, r.Fill(t.Context(), "tally", 1))
-	require.NoError(t, r.Fill(t.Context(), "tally", 2))
-	require.NoError(t, r.Fill(t.Context(), "tally", 2)) // nothing is left to do
-	require.Equal(t, 25, s.counted("a", 1))
-	require.Equal(t, 25, s.counted("a", 2))
-	require.Equal(t, 4, s.counted("b", 2))
-}
-
-func TestFillWorksBesideARunner(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	r := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 3 })
-	other := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 2 })
-	head := s.append("a", good(200)...)
-	s.start(r)
-	require.NoError(t, other.Fill(t.Context(), "tally", 1))
-	s.waitFor(other, "a", head)
-	require.Equal(t, 200, s.counted("a", 1))
-	s.waitFor(r, "a", s.append("a", "the runner goes on"))
-}
-
 func TestATailWakesTheRunner(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -214,7 +187,7 @@ func TestWaitForAnswersWithoutARunner(t *testing.T) {
 	var behind *projection.NotReached
 	require.ErrorAs(t, err, &behind)
 	require.Equal(t, projection.NotReached{Projection: "tally", Wanted: 3, Actual: 0}, *behind)
-	require.NoError(t, works.Fill(t.Context(), "tally", 1))
+	s.start(works)
 	s.waitFor(asks, "a", head)
 }
 
@@ -226,7 +199,6 @@ func TestUnknownAndDoubleProjections(t *testing.T) {
 	require.ErrorIs(t, r.WaitFor(t.Context(), "other", "a", 1), projection.ErrUnknown)
 	_, err = r.Status(t.Context(), "other")
 	require.ErrorIs(t, err, projection.ErrUnknown)
-	require.ErrorIs(t, r.Fill(t.Context(), "other", 1), projection.ErrUnknown)
 	_, err = projection.NewRunner(projection.Params{Projections: []projection.Projection{&tally{}, &tally{}}})
 	require.ErrorContains(t, err, `named "tally"`)
 }
@@ -251,9 +223,6 @@ func TestFailuresAreReported(t *testing.T) {
 func TestTheFeedRoleAloneSeesAllPlaces(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	r := s.runner(&tally{})
-	s.append("a", "x")
-	require.NoError(t, r.Fill(t.Context(), "tally", 1))
 	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), `select set_config('phantom.tenant', 'b', true)`); err != nil {
 			return err

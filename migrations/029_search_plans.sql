@@ -59,8 +59,8 @@ $function$;
 revoke execute on function phantom.search_queries(text, integer, text[]) from public;
 grant execute on function phantom.search_queries(text, integer, text[]) to phantom_search;
 
--- search_like is the words of a tenant that are most like one. Its plan is made anew each time: one that was made while there were
--- few words would read all of them.
+-- search_like is the words of a tenant that are most like one. Its plan is made anew each time: one that was made while there
+-- were few words reads all of them.
 create function phantom.search_like(p_tenant text, p_generation integer, p_word text) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

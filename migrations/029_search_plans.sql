@@ -189,7 +189,7 @@ begin
            (ts_rank('{0.02, 0.08, 0.3, 1}', s.words, v_either) + similarity(s.name, p_text) * 0.001)::real as rank
       from phantom.model_search s
      where s.ctid = any (v_found)
-       and (s.words @@ v_every and s.tenant_id = v_tenant and s.generation = p_generation) is true)
+       and (v_asked.sure is null or s.words @@ v_every) and (s.tenant_id = v_tenant and s.generation = p_generation) is true)
   select r.model_id, r.rank, coalesce(v_many, (select count(*) from ranked)) from ranked r
    where p_after_id is null or r.rank < p_after_rank or r.rank = p_after_rank and r.model_id > p_after_id
    order by r.rank desc, r.model_id limit p_limit;

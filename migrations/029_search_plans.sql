@@ -135,8 +135,8 @@ grant execute on function phantom.search_found(text, integer, tsquery, integer) 
 -- search_models finds models of the transaction's tenant that have every word, the best first: by rank, then by id. The
 -- tenant stands in the lexemes and in the statement; under row-level security no operator of an index on words is used.
 --
--- At most p_ranked models are ranked, those with all words in the name before others: ranking reads the words of a row. matches
--- is how many there are, counted up to p_counted.
+-- At most p_ranked models are ranked, those with all words in the name before others: ranking reads the words of a row. Where more
+-- fit and none has them in the name, names are not compared to the question. matches is how many fit, counted up to p_counted.
 --
 -- A beginning that many words have is looked for among the models that the other words lead to, where those are few. The plans
 -- are generic, because making one takes longer than looking up a few models.
@@ -153,13 +153,14 @@ set max_parallel_workers_per_gather = 0
 as $function$
 #variable_conflict use_column
 declare
-  v_tenant text := nullif(current_setting('phantom.tenant', true), '');
-  v_asked  record;
-  v_every  tsquery;
-  v_either tsquery;
-  v_found  tid[];
-  v_named  tid[];
-  v_many   bigint;
+  v_tenant   text := nullif(current_setting('phantom.tenant', true), '');
+  v_asked    record;
+  v_every    tsquery;
+  v_either   tsquery;
+  v_found    tid[];
+  v_named    tid[];
+  v_many     bigint;
+  v_likeness float8 := 0.001; -- of a name: it orders those of the same rank
 begin
   if v_tenant is null then
     raise exception 'search_models answers for the tenant of the transaction, and there is none';
@@ -179,14 +180,20 @@ begin
   if cardinality(v_found) > p_ranked then
     v_many := cardinality(v_found);
     v_named := phantom.search_found(v_tenant, p_generation, v_asked.named::tsquery, p_ranked);
-    v_found := v_named || array(
-      select t from unnest(v_found[:p_ranked]) t except select t from unnest(v_named) t
-      order by 1 limit p_ranked - cardinality(v_named));
+    if v_named = '{}' then
+      v_found := v_found[:p_ranked];
+      v_likeness := 0;
+    else
+      v_found := v_named || array(
+        select t from unnest(v_found[:p_ranked]) t except select t from unnest(v_named) t
+        order by 1 limit p_ranked - cardinality(v_named));
+    end if;
   end if;
   return query
   with ranked as materialized (
     select s.model_id,
-           (ts_rank('{0.02, 0.08, 0.3, 1}', s.words, v_either) + similarity(s.name, p_text) * 0.001)::real as rank
+           (ts_rank('{0.02, 0.08, 0.3, 1}', s.words, v_either)
+             + case when v_likeness > 0 then similarity(s.name, p_text) * v_likeness else 0 end)::real as rank
       from phantom.model_search s
      where s.ctid = any (v_found)
        and (v_asked.sure is null or s.words @@ v_every) and (s.tenant_id = v_tenant and s.generation = p_generation) is true)

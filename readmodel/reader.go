@@ -95,13 +95,21 @@ func (q *query) until(alias string, position int64) *query {
 
 // ask runs the question as the tenant, and answers with rows and the position that they have seen.
 func ask[R any](ctx context.Context, r *Reader, q *query) (rows []R, position int64, err error) {
+	return askFor(ctx, r, q, pgx.RowToStructByNameLax[R])
+}
+
+// askFor does the same with rows that need a reading of their own.
+func askFor[R any](ctx context.Context, r *Reader, q *query, read pgx.RowToFunc[R]) (rows []R, position int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var batch pgx.Batch
 	batch.Queue(positionSQL, q.args[0], q.projection).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&position)
 	})
-	collect(&batch, &rows, q.sql.String(), q.args...)
+	batch.Queue(q.sql.String(), q.args...).Query(func(found pgx.Rows) (err error) {
+		rows, err = pgx.CollectRows(found, read)
+		return err
+	})
 	if err := r.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, 0, fmt.Errorf("asking the read model %s: %w", q.projection, err)
 	}

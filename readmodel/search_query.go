@@ -6,17 +6,32 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
+
 	"phantom/domain"
 )
 
-// hitRow is a model with its place among the hits. What the catalogue does not know yet has no name.
+// hitRow is a model with its place among the hits.
 type hitRow struct {
 	Found   string
 	Rank    float32
 	Matches int64
 
-	Known bool
+	Known bool // else it was created a moment ago, and the catalogue is behind
 	modelAnswer
+}
+
+// readHit reads only what a search knows where the catalogue has no row.
+func readHit(row pgx.CollectableRow) (hitRow, error) {
+	columns := row.RawValues()
+	var hit hitRow
+	own := []any{&hit.Found, &hit.Rank, &hit.Matches}
+	if columns[len(own)] != nil {
+		hit, err := pgx.RowToStructByNameLax[hitRow](row)
+		hit.Known = true
+		return hit, err
+	}
+	return hit, row.Scan(append(own, make([]any, len(columns)-len(own))...)...)
 }
 
 // SearchModels finds the models that have every word of the text in name, id, tags, description, model
@@ -38,7 +53,7 @@ func (r *Reader) SearchModels(ctx context.Context, tenant domain.Tenant, text st
 	if err != nil {
 		return Hits{}, err
 	}
-	rows, position, err := ask[hitRow](ctx, r, askSearch(tenant, found, after, limit+1))
+	rows, position, err := askFor(ctx, r, askSearch(tenant, found, after, limit+1), readHit)
 	if err != nil {
 		return Hits{}, err
 	}
@@ -52,7 +67,7 @@ func (r *Reader) SearchModels(ctx context.Context, tenant domain.Tenant, text st
 		if hits.Total.Value = row.Matches; row.Matches > maxTotal {
 			hits.Total = Total{Value: maxTotal, Relation: "gte"}
 		}
-		if row.Known { // else it was created a moment ago, and the catalogue is behind
+		if row.Known {
 			hits.Items = append(hits.Items, Hit{Model: row.answer(), Score: float64(row.Rank)})
 		}
 	}
@@ -62,7 +77,7 @@ func (r *Reader) SearchModels(ctx context.Context, tenant domain.Tenant, text st
 func askSearch(tenant domain.Tenant, found []string, after string, rows int) *query {
 	rank, id, begun := strings.Cut(after, "/")
 	q := newQuery(tenant, SearchName, `
-select s.model_id as found, s.rank, s.matches, m.model_id is not null as known, m.*
+select s.model_id as found, s.rank, s.matches, m.*
 from phantom.search_models(`+liveSQL(SearchName))
 	q.add(`, ?::text[], ?::text, ?::integer, ?::integer`, found, strings.Join(found, " "), maxRanked, maxTotal+1)
 	if begun {

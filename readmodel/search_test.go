@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
+	"phantom/projection"
 	"phantom/readmodel"
 )
 
@@ -122,4 +123,23 @@ func TestSearchPagesSurviveInserts(t *testing.T) {
 	require.Equal(t, domain.ModelID("m4"), second.Items[0].ModelID)
 	_, err = w.reader.SearchModels(t.Context(), w.tenant, "other", readmodel.Paging{Cursor: first.NextCursor})
 	require.ErrorContains(t, err, "cursor")
+}
+
+func TestSearchGoesOnWhileTheCatalogueIsBehind(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	w := h.world("acme")
+	w.describe("old", "Churn", "t", "a", "", nil)
+	h.catchUp(1, 100)
+	w.describe("new", "Churn", "t", "a", "", nil)
+	r, err := projection.NewRunner(projection.Params{Pool: h.pool, Feed: h.store, Projections: []projection.Projection{readmodel.Search{}}})
+	require.NoError(t, err)
+	require.NoError(t, r.Fill(t.Context(), readmodel.SearchName, 1))
+	hits, err := w.reader.SearchModels(t.Context(), w.tenant, "churn", readmodel.Paging{})
+	require.NoError(t, err)
+	require.Equal(t, readmodel.Total{Value: 2, Relation: "eq"}, hits.Total)
+	require.Len(t, hits.Items, 1)
+	require.Equal(t, domain.ModelID("old"), hits.Items[0].ModelID)
+	h.catchUp(1, 100)
+	require.ElementsMatch(t, []domain.ModelID{"old", "new"}, w.found("churn", 50))
 }

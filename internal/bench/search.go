@@ -43,7 +43,7 @@ func searchRows(ctx context.Context, l *lab, w *world) error {
 	})
 }
 
-// shelve registers the models and waits until the catalogue shows them.
+// shelve registers the models and waits until the catalogue shows them and they are found.
 func (h *house) shelve(ctx context.Context) error {
 	birds := []string{"heron", "stork", "crane", "ibis", "egret"}
 	appends := make([]eventstore.Append, shelves)
@@ -70,10 +70,12 @@ func (h *house) shelve(ctx context.Context) error {
 		}
 		last = done[len(done)-1].Position
 	}
-	if err := h.town.runner.WaitFor(ctx, readmodel.CatalogueName, h.tenant, last); err != nil {
-		return err
+	for _, projection := range []string{readmodel.CatalogueName, readmodel.SearchName} {
+		if err := h.town.runner.WaitFor(ctx, projection, h.tenant, last); err != nil {
+			return err
+		}
 	}
-	_, err := h.town.world.admin.Exec(ctx, "vacuum (analyze) phantom.model")
+	_, err := h.town.world.admin.Exec(ctx, "vacuum (analyze) phantom.model, phantom.model_search, phantom.search_word")
 	return err
 }
 

@@ -13,10 +13,11 @@ import (
 	"phantom/eventstore"
 )
 
-// How long a tenant's batch waits for rows that somebody else holds; and how long many tenants wait for one of them.
+// How long a tenant's batch waits for rows that somebody else holds; and how long many tenants wait for one of them, or for a
+// table that grows.
 const (
-	lockTimeout = "2s"
-	passLock    = "10ms"
+	lockTimeout   = "2s"
+	joinedTimeout = "100ms"
 )
 
 // identity names whose checkpoint it is.

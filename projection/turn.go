@@ -57,7 +57,7 @@ func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error)
 	}()
 	patience := lockTimeout
 	if len(turns) > 1 {
-		patience = passLock
+		patience = joinedTimeout
 	}
 	var batch pgx.Batch
 	s.id.begin(&batch, patience)

@@ -192,9 +192,5 @@ func TestAnEventCostsWhatItChanges(t *testing.T) {
 	for _, p := range readmodel.Projections() {
 		projections = append(projections, watched{p, t})
 	}
-	r, err := projection.NewRunner(projection.Params{Pool: h.pool, Feed: h.store, Projections: projections, Batch: 3})
-	require.NoError(t, err)
-	for _, name := range r.Names() {
-		require.NoError(t, r.Fill(t.Context(), name, 1))
-	}
+	h.applied(3, projections...)
 }

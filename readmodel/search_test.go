@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
-	"phantom/projection"
 	"phantom/readmodel"
 )
 
@@ -132,9 +131,7 @@ func TestSearchGoesOnWhileTheCatalogueIsBehind(t *testing.T) {
 	w.describe("old", "Churn", "t", "a", "", nil)
 	h.catchUp(1, 100)
 	w.describe("new", "Churn", "t", "a", "", nil)
-	r, err := projection.NewRunner(projection.Params{Pool: h.pool, Feed: h.store, Projections: []projection.Projection{readmodel.Search{}}})
-	require.NoError(t, err)
-	require.NoError(t, r.Fill(t.Context(), readmodel.SearchName, 1))
+	h.applied(100, readmodel.Search{})
 	hits, err := w.reader.SearchModels(t.Context(), w.tenant, "churn", readmodel.Paging{})
 	require.NoError(t, err)
 	require.Equal(t, readmodel.Total{Value: 2, Relation: "eq"}, hits.Total)

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
-	"phantom/projection"
 	"phantom/readmodel"
 )
 
@@ -51,9 +50,7 @@ func TestWhatTheDomainTakesTheReadModelsTake(t *testing.T) {
 			require.ErrorIs(t, err, domain.ErrInvalidInput, name)
 		}
 	}
-	r, err := projection.NewRunner(projection.Params{Pool: h.pool, Feed: h.store, Projections: readmodel.Projections(), Batch: 1})
-	require.NoError(t, err)
-	require.NoError(t, r.Fill(t.Context(), readmodel.TrainingsName, 1))
+	h.applied(1, readmodel.Trainings{})
 	got, err := h.reader.GetTraining(t.Context(), "acme", job, 0)
 	require.NoError(t, err)
 	require.Equal(t, math.MaxInt, got.Epoch)

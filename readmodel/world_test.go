@@ -3,6 +3,8 @@ package readmodel_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -39,16 +41,58 @@ func newHouse(t *testing.T) *house {
 	return &house{t: t, db: db, pool: pool, store: eventstore.New(pool), reader: readmodel.NewReader(pool)}
 }
 
+// anew is a projection whose rows are of a generation of their own; so are its checkpoints, but for the first.
+type anew struct {
+	projection.Projection
+
+	generation int
+}
+
+func (a anew) Name() string {
+	if a.generation == 1 {
+		return a.Projection.Name()
+	}
+	return fmt.Sprintf("%s-%d", a.Projection.Name(), a.generation)
+}
+
+func (a anew) Apply(ask *pgx.Batch, _ int, events []eventstore.Event) (projection.Write, error) {
+	return a.Projection.Apply(ask, a.generation, events)
+}
+
 // catchUp fills a generation of every projection, some events at a time.
 func (h *house) catchUp(generation, batch int) {
 	h.t.Helper()
+	var all []projection.Projection
+	for _, p := range readmodel.Projections() {
+		all = append(all, anew{p, generation})
+	}
+	h.applied(batch, all...)
+}
+
+// applied runs projections until they have seen what is there. Nothing may fail.
+func (h *house) applied(batch int, all ...projection.Projection) {
+	h.t.Helper()
 	r, err := projection.NewRunner(projection.Params{
-		Pool: h.pool, Feed: h.store, Projections: readmodel.Projections(), Batch: batch,
+		Pool: h.pool, Feed: h.store, Projections: all, Batch: batch,
+		Failed: func(name, tenant string, err error) {
+			if !errors.Is(err, context.Canceled) {
+				h.t.Errorf("%s, tenant %s: %v", name, tenant, err)
+			}
+		},
 	})
 	require.NoError(h.t, err)
-	for _, name := range r.Names() {
-		require.NoError(h.t, r.Fill(h.t.Context(), name, generation))
+	ctx, cancel := context.WithCancel(h.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for _, p := range all {
+		heads, err := h.store.Heads(h.t.Context(), p.Log())
+		require.NoError(h.t, err)
+		for tenant, head := range heads {
+			require.NoError(h.t, r.WaitFor(h.t.Context(), p.Name(), tenant, head))
+		}
 	}
+	cancel()
+	require.NoError(h.t, <-ended)
 }
 
 // tables are all that the projections write.

@@ -121,9 +121,9 @@ type tenant struct {
 	through  int64 // then: where the page ends
 	more     bool  // then: the page is full, and what follows is not read yet
 	ahead    *Task // what follows it
-	apart    bool // its page is handled by itself
-	limit    int  // events in the next page: halved after each that failed, on the way to a poison event too
-	failures int  // in a row
+	apart    bool  // its page is handled by itself
+	limit    int   // events in the next page: halved after each that failed, on the way to a poison event too
+	failures int   // in a row
 	retryAt  time.Time
 }
 

@@ -18,12 +18,12 @@ import (
 	"phantom/internal/config"
 )
 
-// How MLflow is run: as many processes as do best on few cores, with connections for all clients.
+// How MLflow is run: as many processes as do best on two cores, with connections for all clients.
 const (
-	mlflowWorkers = "4"
+	mlflowWorkers = "2"
 	// By default MLflow runs uvicorn, whose workers share a socket without TCP_NODELAY and write an answer's head and body one after
 	// the other: each body waits 40 ms for the client's delayed acknowledgement. Its connections outlive our side's turn.
-	mlflowGunicorn = "--worker-class gthread --threads 4 --keep-alive 600"
+	mlflowGunicorn = "--worker-class gthread --threads 8 --keep-alive 600"
 
 	mlflowStart = 5 * time.Minute // it makes its tables first
 	mlflowStop  = 20 * time.Second

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"phantom/api"
+	"phantom/artifact"
 	"phantom/domain"
 	"phantom/readmodel"
 	"phantom/registry"
@@ -24,11 +26,12 @@ import (
 type house struct {
 	server
 
-	town *town
+	town      *town
+	artifacts *artifact.Store
 }
 
 // in opens the API of a town for as long as the function runs. Nothing that is measured asks Temporal, so there is none.
-func (w *world) in(ctx context.Context, do func(context.Context, *house) error) error {
+func (w *world) in(ctx context.Context, do func(context.Context, *house) error) (err error) {
 	t, err := w.settleIn(ctx, 1)
 	if err != nil {
 		return err
@@ -38,14 +41,21 @@ func (w *world) in(ctx context.Context, do func(context.Context, *house) error) 
 		return err
 	}
 	defer temporal.Close()
+	artifacts, remove, err := shelf(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	served := httptest.NewServer(api.New(api.Params{
-		Registry: registry.New(w.store), Reader: t.reader, WaitFor: t.runner.WaitFor, Temporal: temporal,
+		Registry: registry.New(w.store), Reader: t.reader, WaitFor: t.runner.WaitFor, Temporal: temporal, Artifacts: artifacts,
 		Queue: workflows.DefaultQueues().Orchestration, Targets: []domain.Target{"local"}, Version: "bench", Log: zap.NewNop(),
 	}))
 	defer served.Close()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	defer transport.CloseIdleConnections()
-	h := &house{town: t, server: server{url: served.URL, tenant: t.tenants[0], client: &http.Client{Transport: transport}}}
+	h := &house{
+		server: server{url: served.URL, tenant: t.tenants[0], client: &http.Client{Transport: transport}}, town: t, artifacts: artifacts,
+	}
 	return meanwhile(ctx, t.run, func(ctx context.Context) error { return do(ctx, h) })
 }
 

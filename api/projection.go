@@ -54,7 +54,7 @@ type pauseProjection struct {
 	ProjectionPath
 
 	Body *struct {
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For whoever wonders why"`
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For whoever wonders why; every tenant reads it"`
 	}
 }
 
@@ -118,7 +118,7 @@ func (s *server) listProjections(ctx context.Context, _ *struct{}) (*list[Projec
 	}
 	var found readmodel.Page[Projection]
 	for _, status := range all {
-		found.Items = append(found.Items, projectionOf(status.Of(string(callerOf(ctx).Tenant))))
+		found.Items = append(found.Items, s.shown(ctx, status))
 	}
 	return pageOf(found), nil
 }
@@ -128,8 +128,20 @@ func (s *server) projection(ctx context.Context, name string) (*item[Projection]
 	if err != nil {
 		return nil, err
 	}
-	p := projectionOf(status.Of(string(callerOf(ctx).Tenant)))
+	p := s.shown(ctx, status)
 	return &item[Projection]{Position: p.Position, Body: p}, nil
+}
+
+// shown is a projection as the caller may see it: of other tenants, how far all are together; how much they hold and what
+// they park is for operators.
+func (s *server) shown(ctx context.Context, status projection.Status) Projection {
+	p := projectionOf(status.Of(string(callerOf(ctx).Tenant)))
+	if !s.operates(ctx) {
+		for i := range p.Generations {
+			p.Generations[i].Rate, p.Generations[i].Hidden = nil, nil
+		}
+	}
+	return p
 }
 
 // projectionOf is the status of one tenant alone.

@@ -69,6 +69,8 @@ type rewindProjection struct {
 type rebuildProjection struct {
 	ProjectionPath
 
+	IdempotencyKey string `header:"Idempotency-Key" doc:"The same key with the same body happens once, and is answered with how the projection is then; with another body it is 422 idempotency_mismatch"`
+
 	Body *struct {
 		Throttle *int `json:"throttle,omitempty" minimum:"0" maximum:"1000000" doc:"Events a second at most, 0 for no limit; of a rebuild that is under way, too"`
 		Back     bool `json:"back,omitempty" doc:"Make the former generation live again, at once"`
@@ -211,6 +213,11 @@ func (s *server) rebuildProjection(ctx context.Context, in *rebuildProjection) (
 	if in.Body != nil {
 		ask = projection.RebuildRequest{Throttle: in.Body.Throttle, Back: in.Body.Back, Drop: in.Body.Drop}
 	}
+	m, err := meta(ctx, WriteHeaders{IdempotencyKey: in.IdempotencyKey})
+	if err != nil {
+		return nil, err
+	}
+	ask.Once = projection.Once{Tenant: string(callerOf(ctx).Tenant), ID: m.CommandID}
 	return s.steered(ctx, in.Name, s.Projections.Regenerate(ctx, in.Name, ask))
 }
 

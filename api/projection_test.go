@@ -126,3 +126,28 @@ func TestAProjectionIsSteeredByOperatorsAlone(t *testing.T) {
 	trail := h.do(by(other, request{path: "/api/v1/keys/events?limit=200"}))
 	require.Contains(t, string(trail.body), `"operation":"pause-projection","reason":"needs an operator tenant","count":1`)
 }
+
+// A caller who has lost the answer asks again: it is not done twice.
+func TestARebuildIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.createDigits()
+	ask := func(key string, body object) answer {
+		return h.do(with("Idempotency-Key", key, post("/api/v1/projections/catalogue/rebuild", body)))
+	}
+	generation := func() any { return h.projection("catalogue", string(h.tenant))["generation"] }
+	ask("a", object{}).as(http.StatusAccepted)
+	require.Eventually(t, func() bool { return generation() == 2.0 }, patience, poll)
+	require.Len(t, ask("a", object{}).as(http.StatusAccepted)["generations"], 2)
+	for range 2 {
+		require.EqualValues(t, 1, ask("b", object{"back": true}).as(http.StatusAccepted)["generation"])
+	}
+	ask("b", object{"drop": true}).problem(http.StatusUnprocessableEntity, "idempotency_mismatch")
+	ask("a b", object{"back": true}).problem(http.StatusUnprocessableEntity, "invalid_input")
+	// The tenant's keys are one set: a model's is none of a projection's.
+	model := and(digits(), "model_id", "other")
+	h.do(with("Idempotency-Key", "c", post("/api/v1/models", model))).as(http.StatusCreated)
+	ask("c", object{"back": true}).problem(http.StatusUnprocessableEntity, "idempotency_mismatch")
+	h.do(with("Idempotency-Key", "b", post("/api/v1/models", and(digits(), "model_id", "third")))).problem(http.StatusUnprocessableEntity, "idempotency_mismatch")
+	require.EqualValues(t, 1, generation())
+}

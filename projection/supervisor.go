@@ -201,7 +201,7 @@ func (s *supervisor) finish(ctx context.Context, b build) error {
 	if err != nil || d.Behind > s.near(b) || d.Beyond > 0 {
 		return err
 	}
-	if err = s.flip(ctx, t, b); err == nil {
+	if err = s.flip(ctx, t, b, once{}); err == nil {
 		delete(s.respites, key)
 		return nil
 	}

@@ -46,11 +46,12 @@ func (g *Gateway) getServer(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (g *Gateway) getReady(w http.ResponseWriter, _ *http.Request) {
-	if !g.ready.Load() {
-		oip.WriteError(w, oip.Errorf(http.StatusServiceUnavailable, "the routes are not known yet"))
-		return
+	select {
+	case <-g.ready:
+		w.WriteHeader(http.StatusOK)
+	default:
+		oip.WriteError(w, oip.Errorf(http.StatusServiceUnavailable, "the gateway starts: it does not know the latest routes yet"))
 	}
-	w.WriteHeader(http.StatusOK)
 }
 
 // call is a request on its way: whose it is, and which version answers.
@@ -115,7 +116,7 @@ func (g *Gateway) route(r *http.Request) (*call, error) {
 func (g *Gateway) find(tenant domain.Tenant, model domain.ModelID, target domain.Target) (*Route, error) {
 	routes := g.routes.Load().models[modelKey{tenant, model}]
 	if len(routes) == 0 {
-		if !g.ready.Load() {
+		if !g.known.Load() {
 			return nil, oip.Errorf(http.StatusServiceUnavailable, "the routes are not known yet")
 		}
 		return nil, oip.Errorf(http.StatusNotFound, "model %.63s is not deployed", model)

@@ -82,11 +82,10 @@ func Lacking(names []string, needed ...string) string {
 			continue
 		}
 		part := "no " + name
-		for _, other := range names {
-			if !slices.Contains(needed, other) && path.Ext(other) == ".onnx" && path.Ext(name) == ".onnx" {
-				part += " (call " + other + " so)"
-				break
-			}
+		if other := slices.IndexFunc(names, func(other string) bool {
+			return !slices.Contains(needed, other) && path.Ext(other) == ".onnx" && path.Ext(name) == ".onnx"
+		}); other >= 0 {
+			part += " (call " + names[other] + " so)"
 		}
 		parts = append(parts, part)
 	}

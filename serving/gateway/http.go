@@ -99,6 +99,9 @@ func (g *Gateway) route(r *http.Request) (*call, error) {
 			return nil, oip.Errorf(http.StatusServiceUnavailable, "no version of %s takes requests at %s", model, route.Target)
 		}
 		c.version = chosen
+	} else if alias := string(c.version); alias == "latest" || strings.HasPrefix(alias, "@") {
+		return nil, oip.Errorf(http.StatusNotFound, "a gateway knows versions by their numbers alone: GET /api/v1/models/%s/versions/%.64s of the API says which one %.64s is",
+			model, alias, alias)
 	} else if _, ok := route.Weights[c.version]; !ok {
 		return nil, oip.Errorf(http.StatusNotFound, "version %.20s of %s is not deployed at %s; deployed: %s",
 			c.version, model, route.Target, strings.Join(texts(route.versions()), ", "))

@@ -21,6 +21,7 @@ import (
 func withKeys(limit access.Limit) change {
 	return func(h *house, p *api.Params) {
 		p.Verifier = access.NewVerifier(access.VerifierParams{Pool: h.pool, Limit: limit})
+		p.Operators = []domain.Tenant{h.tenant}
 	}
 }
 

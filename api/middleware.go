@@ -41,7 +41,8 @@ func protect(params Params, next http.Handler) http.Handler {
 			id = uuid.NewString()
 		}
 		seen := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		secure(seen.Header(), id)
+		seen.Header().Set(HeaderRequestID, id)
+		SecurityHeaders(seen.Header())
 		caller, refusal := admitted(r, params.Verifier)
 		defer func() {
 			if broken := recover(); broken != nil {
@@ -116,8 +117,9 @@ func level(method string, status int) zapcore.Level {
 	}
 }
 
-func secure(header http.Header, id string) {
-	header.Set(HeaderRequestID, id)
+// SecurityHeaders are those of every answer of every server of Phantom's: nothing guesses its type, frames it, keeps it or
+// loads from elsewhere.
+func SecurityHeaders(header http.Header) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "no-referrer")

@@ -197,7 +197,7 @@ func known(err error) *Problem {
 		return problem(http.StatusConflict, CodeAlreadyExists, words(err))
 	case errors.Is(err, domain.ErrPreconditionFailed):
 		return problem(http.StatusPreconditionFailed, CodePreconditionFailed, "If-Match: "+words(err)+"; read it again and repeat with the new revision")
-	case errors.Is(err, domain.ErrIdempotencyMismatch):
+	case errors.Is(err, domain.ErrIdempotencyMismatch), errors.Is(err, projection.ErrOtherRequest):
 		return problem(http.StatusUnprocessableEntity, CodeIdempotencyMismatch, "this Idempotency-Key was used for another request")
 	case errors.Is(err, domain.ErrInvalidState), errors.Is(err, projection.ErrRefused):
 		return problem(http.StatusConflict, CodeInvalidState, words(err))

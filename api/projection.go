@@ -54,7 +54,7 @@ type pauseProjection struct {
 	ProjectionPath
 
 	Body *struct {
-		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For whoever wonders why"`
+		Reason string `json:"reason,omitempty" maxLength:"500" doc:"For whoever wonders why; every tenant reads it"`
 	}
 }
 
@@ -68,6 +68,8 @@ type rewindProjection struct {
 
 type rebuildProjection struct {
 	ProjectionPath
+
+	IdempotencyKey string `header:"Idempotency-Key" doc:"The same key with the same body happens once, and is answered with how the projection is then; with another body it is 422 idempotency_mismatch"`
 
 	Body *struct {
 		Throttle *int `json:"throttle,omitempty" minimum:"0" maximum:"1000000" doc:"Events a second at most, 0 for no limit; of a rebuild that is under way, too"`
@@ -118,7 +120,7 @@ func (s *server) listProjections(ctx context.Context, _ *struct{}) (*list[Projec
 	}
 	var found readmodel.Page[Projection]
 	for _, status := range all {
-		found.Items = append(found.Items, projectionOf(status.Of(string(callerOf(ctx).Tenant))))
+		found.Items = append(found.Items, s.shown(ctx, status))
 	}
 	return pageOf(found), nil
 }
@@ -128,8 +130,20 @@ func (s *server) projection(ctx context.Context, name string) (*item[Projection]
 	if err != nil {
 		return nil, err
 	}
-	p := projectionOf(status.Of(string(callerOf(ctx).Tenant)))
+	p := s.shown(ctx, status)
 	return &item[Projection]{Position: p.Position, Body: p}, nil
+}
+
+// shown is a projection as the caller may see it: of other tenants, how far all are together; how much they hold and what
+// they park is for operators.
+func (s *server) shown(ctx context.Context, status projection.Status) Projection {
+	p := projectionOf(status.Of(string(callerOf(ctx).Tenant)))
+	if !s.operates(ctx) {
+		for i := range p.Generations {
+			p.Generations[i].Rate, p.Generations[i].Hidden = nil, nil
+		}
+	}
+	return p
 }
 
 // projectionOf is the status of one tenant alone.
@@ -199,6 +213,11 @@ func (s *server) rebuildProjection(ctx context.Context, in *rebuildProjection) (
 	if in.Body != nil {
 		ask = projection.RebuildRequest{Throttle: in.Body.Throttle, Back: in.Body.Back, Drop: in.Body.Drop}
 	}
+	m, err := meta(ctx, WriteHeaders{IdempotencyKey: in.IdempotencyKey})
+	if err != nil {
+		return nil, err
+	}
+	ask.Once = projection.Once{Tenant: string(callerOf(ctx).Tenant), ID: m.CommandID}
 	return s.steered(ctx, in.Name, s.Projections.Regenerate(ctx, in.Name, ask))
 }
 

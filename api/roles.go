@@ -1,6 +1,11 @@
 package api
 
 import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
@@ -64,8 +69,7 @@ func operationRoles() map[string]access.Role {
 		"approve-saga": access.Approver,
 		"reject-saga":  access.Approver,
 
-		// Of all tenants, but for rewind and retry.
-		"pause-projection":   access.Admin,
+		"pause-projection":   access.Admin, // and an operator: see operatorsOnly
 		"resume-projection":  access.Admin,
 		"rewind-projection":  access.Admin,
 		"rebuild-projection": access.Admin,
@@ -79,6 +83,27 @@ func operationRoles() map[string]access.Role {
 	}
 }
 
+// operatorsOnly are the operations that concern all tenants: an admin of an operator tenant alone may ask for them.
+func operatorsOnly(operation string) bool {
+	return operation == "pause-projection" || operation == "resume-projection" || operation == "rebuild-projection"
+}
+
+// operates tells whether the caller may do and see what concerns all tenants; with authentication off everybody may.
+func (s *server) operates(ctx context.Context) bool {
+	return s.Verifier == nil || slices.Contains(s.Operators, callerOf(ctx).Tenant)
+}
+
+// permitOperator refuses who is not of an operator tenant what concerns all tenants.
+func (s *server) permitOperator(ctx context.Context, operation string) error {
+	if !operatorsOnly(operation) || s.operates(ctx) {
+		return nil
+	}
+	caller := callerOf(ctx)
+	s.Verifier.Deny(caller.KeyID, operation, "needs an operator tenant")
+	return problem(http.StatusForbidden, CodeForbidden, fmt.Sprintf("%s concerns all tenants: it needs an admin key of an operator tenant, "+
+		"and %s is none; ask whoever runs this server, or let them list it under operators in phantom.yaml", operation, caller.Tenant))
+}
+
 // roleOf is the role that an operation needs.
 func (s *server) roleOf(operation string) access.Role {
 	if role, declared := s.roles[operation]; declared {
@@ -90,7 +115,11 @@ func (s *server) roleOf(operation string) access.Role {
 // authorise lets an operation begin for those who may.
 func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	operation := ctx.Operation().OperationID
-	if err := s.permit(ctx.Context(), s.roleOf(operation), operation); err != nil {
+	err := s.permit(ctx.Context(), s.roleOf(operation), operation)
+	if err == nil {
+		err = s.permitOperator(ctx.Context(), operation)
+	}
+	if err != nil {
 		_, w := humago.Unwrap(ctx)
 		write(w, known(err))
 		return

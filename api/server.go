@@ -44,6 +44,8 @@ type Params struct {
 	Keys *access.Keys
 	// Verifier tells whose key a request carries; nil: authentication is off, and every caller is an admin.
 	Verifier *access.Verifier
+	// Operators are the tenants whose admins may do what concerns all tenants; of account with a Verifier alone.
+	Operators []domain.Tenant
 	// Targets are the places to serve from.
 	Targets []domain.Target
 	// Artifacts keeps model files; MaxArtifact is the largest that is taken, in bytes.
@@ -169,6 +171,10 @@ func handleFor[I, O any](s *server, api huma.API, limit time.Duration, op huma.O
 		op.Responses = map[string]*huma.Response{}
 	}
 	op.Extensions = map[string]any{"x-phantom-role": s.roleOf(op.OperationID)}
+	if operatorsOnly(op.OperationID) {
+		op.Extensions["x-phantom-operators"] = true
+		op.Description = strings.TrimSpace("Concerns all tenants: where the server runs with PHANTOM_AUTH=keys, only an admin of an operator tenant may (403 otherwise). " + op.Description)
+	}
 	op.Responses["default"] = &huma.Response{
 		Description: "A problem (RFC 9457)", Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: api.OpenAPI().Components.Schemas.Schema(typeOf[Problem](), true, "")},

@@ -187,7 +187,7 @@ func (s *server) servable(ctx context.Context, digest domain.Digest) (domain.Sig
 	case errors.Is(err, artifact.ErrNotFound), errors.Is(err, artifact.ErrCorrupt):
 		return signature, refuse("is gone or damaged; upload it again: POST /api/v1/artifacts")
 	case errors.Is(err, artifact.ErrNotServable):
-		return signature, refuse("is " + err.Error())
+		return signature, refuse("is " + err.Error() + ". One tar holds model.onnx, signature.json and golden.json: `phantom artifact push --help` shows their forms")
 	}
 	return signature, s.storeTrouble(ctx, err)
 }

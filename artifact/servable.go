@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"phantom/artifact/bundle"
 	"phantom/domain"
@@ -45,10 +44,8 @@ func (s *Store) CheckServable(ctx context.Context, d domain.Digest) (signature d
 			err = ended
 		}
 	}
-	for _, name := range []string{ModelFile, SignatureFile, GoldenFile} {
-		if err == nil && !slices.Contains(names, name) {
-			err = fmt.Errorf("%w: it has no %s", ErrNotServable, name)
-		}
+	if lacking := bundle.Lacking(names, ModelFile, SignatureFile, GoldenFile); err == nil && lacking != "" {
+		err = fmt.Errorf("%w: %s", ErrNotServable, lacking)
 	}
 	if err == nil && (len(golden.Inputs) == 0 || len(golden.Inputs) != len(golden.Outputs)) {
 		err = fmt.Errorf("%w: %s must have as many inputs as outputs, and at least one", ErrNotServable, GoldenFile)

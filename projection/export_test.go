@@ -17,12 +17,12 @@ func (r *Runner) LateSweep(ctx context.Context, name string, generation int, ten
 
 // LateFinish is a supervisor that has seen a generation being filled.
 func (r *Runner) LateFinish(ctx context.Context, name string, generation int) error {
-	return r.flip(ctx, r.tracks[name], build{Projection: name, Generation: generation, State: Filling})
+	return r.flip(ctx, r.tracks[name], build{Projection: name, Generation: generation, State: Filling}, once{})
 }
 
 // LateDrop drops a generation that was in a state.
 func (r *Runner) LateDrop(ctx context.Context, name string, generation int, state BuildState) error {
-	return r.drop(ctx, r.tracks[name], build{Projection: name, Generation: generation, State: state})
+	return r.drop(ctx, r.tracks[name], build{Projection: name, Generation: generation, State: state}, once{})
 }
 
 // LateRewind rewinds a generation that was live.

@@ -49,12 +49,15 @@ func between(ctx context.Context, db queryer, name string, from, to int) (distan
 // flip makes a generation live, in one transaction. The live one stands still meanwhile, so whoever has seen a position
 // sees it afterwards too; the other one goes on, and is waited for. Refused when it does not catch up in a second, or when
 // it would show less: it parks what the live one shows.
-func (r *Runner) flip(ctx context.Context, t *track, next build) error {
+func (r *Runner) flip(ctx context.Context, t *track, next build, o once) error {
 	now, err := live(ctx, r.params.Pool, t.projection)
 	if err != nil {
 		return err
 	}
 	err = r.alone(ctx, now, func(tx pgx.Tx) error {
+		if err := o.begin(ctx, tx); err != nil {
+			return err
+		}
 		if err := caughtUp(ctx, tx, now, next.Generation); err != nil {
 			return err
 		}

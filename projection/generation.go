@@ -91,6 +91,10 @@ func (r *Runner) made(ctx context.Context, name string) (*track, []build, error)
 // Rebuild begins to fill a new generation beside the live one, at most so many events a second (0 is no limit), and answers
 // with its number, which no other one has had. It goes live by itself. Refused while another one is filled.
 func (r *Runner) Rebuild(ctx context.Context, name string, perSecond int) (generation int, err error) {
+	return r.rebuild(ctx, name, perSecond, once{})
+}
+
+func (r *Runner) rebuild(ctx context.Context, name string, perSecond int, o once) (generation int, err error) {
 	t, err := r.track(name)
 	if err != nil {
 		return 0, err
@@ -109,7 +113,12 @@ with next as (
 )
 insert into phantom.projection_build (projection, generation, state, per_second)
 select projection, last_generation, 'filling', nullif($2, 0) from next returning generation`
-	err = r.params.Pool.QueryRow(ctx, query, name, perSecond).Scan(&generation)
+	err = pgx.BeginFunc(ctx, r.params.Pool, func(tx pgx.Tx) error {
+		if err := o.begin(ctx, tx); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, query, name, perSecond).Scan(&generation)
+	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" {
 		return 0, refused("a rebuild of projection %s is under way already; watch it, throttle it or drop it", name)
 	}
@@ -125,6 +134,10 @@ const maxThrottle = 1_000_000
 
 // Throttle changes how many events a second a rebuild applies; 0 is no limit.
 func (r *Runner) Throttle(ctx context.Context, name string, perSecond int) error {
+	return r.throttle(ctx, name, perSecond, once{})
+}
+
+func (r *Runner) throttle(ctx context.Context, name string, perSecond int, o once) error {
 	if _, err := r.track(name); err != nil {
 		return err
 	}
@@ -132,19 +145,29 @@ func (r *Runner) Throttle(ctx context.Context, name string, perSecond int) error
 		return refused("a throttle of %d events a second: it is 0 for none, or up to %d", perSecond, maxThrottle)
 	}
 	const query = `update phantom.projection_build set per_second = nullif($2, 0) where projection = $1 and state = 'filling'`
-	tag, err := r.params.Pool.Exec(ctx, query, name, perSecond)
-	if err != nil {
+	err := pgx.BeginFunc(ctx, r.params.Pool, func(tx pgx.Tx) error {
+		if err := o.begin(ctx, tx); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, query, name, perSecond)
+		if err == nil && tag.RowsAffected() == 0 {
+			return refused("no rebuild of projection %s is under way", name)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrRefused) {
 		return fmt.Errorf("throttling projection %s: %w", name, err)
 	}
-	if tag.RowsAffected() == 0 {
-		return refused("no rebuild of projection %s is under way", name)
-	}
 	r.nudge()
-	return nil
+	return err
 }
 
 // Back makes the generation live again that was live before, at once: it was applied all along. The other one is kept.
 func (r *Runner) Back(ctx context.Context, name string) (generation int, err error) {
+	return r.back(ctx, name, once{})
+}
+
+func (r *Runner) back(ctx context.Context, name string, o once) (generation int, err error) {
 	t, builds, err := r.made(ctx, name)
 	if err != nil {
 		return 0, err
@@ -153,12 +176,16 @@ func (r *Runner) Back(ctx context.Context, name string) (generation int, err err
 	if !ok {
 		return 0, refused("projection %s keeps no former generation", name)
 	}
-	return kept.Generation, r.flip(ctx, t, kept)
+	return kept.Generation, r.flip(ctx, t, kept, o)
 }
 
 // Drop gives up a rebuild that is under way, or else the former generation that is kept. Its rows are deleted aside, in
 // small pieces.
 func (r *Runner) Drop(ctx context.Context, name string) (generation int, err error) {
+	return r.dropOne(ctx, name, once{})
+}
+
+func (r *Runner) dropOne(ctx context.Context, name string, o once) (generation int, err error) {
 	t, builds, err := r.made(ctx, name)
 	if err != nil {
 		return 0, err
@@ -169,11 +196,14 @@ func (r *Runner) Drop(ctx context.Context, name string) (generation int, err err
 			return 0, refused("projection %s has no generation but the live one", name)
 		}
 	}
-	return b.Generation, r.drop(ctx, t, b)
+	return b.Generation, r.drop(ctx, t, b, o)
 }
 
-func (r *Runner) drop(ctx context.Context, t *track, b build) error {
+func (r *Runner) drop(ctx context.Context, t *track, b build, o once) error {
 	err := r.alone(ctx, b.identity(t), func(tx pgx.Tx) error {
+		if err := o.begin(ctx, tx); err != nil {
+			return err
+		}
 		return markDropping(ctx, tx, b)
 	})
 	r.nudge()
@@ -185,10 +215,31 @@ type RebuildRequest struct {
 	Throttle *int // events a second at most, 0 for no limit; nil changes nothing of a rebuild that is under way
 	Back     bool // Back
 	Drop     bool // Drop
+	Once     Once
 }
 
-// Regenerate does what is asked for. With a throttle, while a rebuild is under way, it changes the pace.
+// Regenerate does what is asked for. With a throttle, while a rebuild is under way, it changes the pace. What was done
+// before is not done again: see Once. Errors besides those of the four are ErrOtherRequest.
 func (r *Runner) Regenerate(ctx context.Context, name string, ask RebuildRequest) error {
+	o, err := ask.named(name)
+	if err == nil {
+		err = r.look(ctx, o)
+	}
+	if err == nil {
+		err = r.regenerate(ctx, name, ask, o)
+	}
+	if errors.Is(err, ErrRefused) { // the first one may have ended meanwhile, and this one seen what it has done
+		if first := r.look(ctx, o); first != nil {
+			err = first
+		}
+	}
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	return err
+}
+
+func (r *Runner) regenerate(ctx context.Context, name string, ask RebuildRequest, o once) error {
 	if ask.Back && ask.Drop || (ask.Back || ask.Drop) && ask.Throttle != nil {
 		return refused("throttle, back and drop are three things: ask for one of them")
 	}
@@ -206,13 +257,13 @@ func (r *Runner) Regenerate(ctx context.Context, name string, ask RebuildRequest
 	}
 	switch {
 	case ask.Back:
-		_, err = r.Back(ctx, name)
+		_, err = r.back(ctx, name, o)
 	case ask.Drop:
-		_, err = r.Drop(ctx, name)
+		_, err = r.dropOne(ctx, name, o)
 	case filling && ask.Throttle != nil:
-		err = r.Throttle(ctx, name, perSecond)
+		err = r.throttle(ctx, name, perSecond, o)
 	default:
-		_, err = r.Rebuild(ctx, name, perSecond)
+		_, err = r.rebuild(ctx, name, perSecond, o)
 	}
 	return err
 }

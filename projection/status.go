@@ -37,8 +37,9 @@ type Generation struct {
 	ETASeconds *float64  `json:"eta_seconds"`
 	Throttle   *int      `json:"throttle"` // events a second at most
 	MadeAt     time.Time `json:"made_at"`
-	// Hidden is how many events it parks and the live one shows: it does not go live before they are retried.
-	Hidden int64 `json:"hidden"`
+	// Hidden is how many events it parks and the live one shows: it does not go live before they are retried. Rate and Hidden
+	// tell of other tenants; who may not see them sees nil.
+	Hidden *int64 `json:"hidden"`
 }
 
 // TenantStatus is where a projection stands in one tenant's log.
@@ -114,12 +115,13 @@ func (r *Runner) status(ctx context.Context, t *track, heads map[string]int64) (
 			return Status{}, err
 		}
 		g := generationStatus(b, places, heads)
+		g.Hidden = new(int64)
 		if b.State != Live {
 			d, err := between(ctx, r.params.Pool, name, now.Generation, b.Generation)
 			if err != nil {
 				return Status{}, err
 			}
-			g.Hidden = d.Beyond
+			g.Hidden = &d.Beyond
 		}
 		for tenant, head := range heads {
 			if b.State == Live {

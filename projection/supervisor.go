@@ -41,6 +41,17 @@ type running struct {
 	done     chan struct{}
 	restarts int64
 	pace     *rate.Limiter
+	began    time.Time
+	restless bool // it began because a checkpoint went back
+}
+
+// restartRest is how long a loop that began again goes on at the least: all tenants share it, and one of them may rewind as
+// often as it likes.
+const restartRest = 2 * time.Second
+
+// outdated tells that a loop must begin again to hear of a checkpoint that went back.
+func (r *running) outdated(b build) bool {
+	return b.Restarts != r.restarts && (!r.restless || time.Since(r.began) >= restartRest)
 }
 
 // Run applies news until ctx ends, and returns when all that it started has ended. What goes wrong is
@@ -106,9 +117,12 @@ func (s *supervisor) heed(ctx context.Context, builds []build) {
 			wanted[loopKey{b.Projection, b.Generation}] = b
 		}
 	}
+	restless := map[loopKey]bool{}
 	for key, run := range s.loops {
-		if b, still := wanted[key]; !still || b.Restarts != run.restarts {
+		b, still := wanted[key]
+		if again := still && run.outdated(b); again || !still {
 			run.cancel()
+			restless[key] = again
 		} else {
 			run.pace.SetLimit(paceOf(b))
 		}
@@ -121,6 +135,7 @@ func (s *supervisor) heed(ctx context.Context, builds []build) {
 	for key, b := range wanted {
 		if _, runs := s.loops[key]; !runs {
 			s.loops[key] = s.start(ctx, b)
+			s.loops[key].restless = restless[key]
 		}
 	}
 }
@@ -128,7 +143,7 @@ func (s *supervisor) heed(ctx context.Context, builds []build) {
 func (s *supervisor) start(ctx context.Context, b build) *running {
 	ctx, cancel := context.WithCancel(ctx)
 	run := &running{
-		cancel: cancel, done: make(chan struct{}), restarts: b.Restarts,
+		cancel: cancel, done: make(chan struct{}), restarts: b.Restarts, began: time.Now(),
 		pace: rate.NewLimiter(paceOf(b), s.params.Batch),
 	}
 	loop := newLoop(&s.params, s.tracks[b.Projection], b.Generation, run.pace)
@@ -186,7 +201,7 @@ func (s *supervisor) finish(ctx context.Context, b build) error {
 	if err != nil || d.Behind > s.near(b) || d.Beyond > 0 {
 		return err
 	}
-	if err = s.flip(ctx, t, b); err == nil {
+	if err = s.flip(ctx, t, b, once{}); err == nil {
 		delete(s.respites, key)
 		return nil
 	}

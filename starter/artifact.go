@@ -39,11 +39,22 @@ func (p *program) artifactPush() *cobra.Command {
 	return &cobra.Command{
 		Use: "push FILE…", Short: "Store files as one artifact, and print its digest", Args: takes(1, -1, "files, a folder, or a tar"),
 		Long: `Store files as one artifact, and print its digest. A folder stands for the files in it; a single .tar that was
-pulled is sent as it is.`,
+pulled is sent as it is. A version can be made of an artifact that has these files, by these names:
+
+  model.onnx      the graph, opset 13 or later, with one FP32 input
+  signature.json  its input and outputs, named as in the graph; -1 is the batch:
+                  {"inputs":[{"name":"x","datatype":"FP32","shape":[-1,4]}],
+                   "outputs":[{"name":"y","datatype":"FP32","shape":[-1,3]}]}
+  golden.json     some rows, and what the model answers where it was trained:
+                  {"inputs":[[5.1,3.5,1.4,0.2]],"outputs":[[0.98,0.01,0.01]],"tolerance":0.0001}
+  labels.json     for a classifier, the names of its classes: ["setosa","versicolor","virginica"]
+
+No server takes a model that does not give its golden answers, so they are not made up here. docs/models.md has the
+lines of Python that write the files.`,
 		Example: `  phantom artifact push model.onnx signature.json golden.json labels.json
   phantom model register digits --artifact sha256:…`,
 		RunE: p.does(func(ctx context.Context, args []string) error {
-			write, err := pushed(args)
+			write, lacking, err := pushed(args)
 			if err != nil {
 				return err
 			}
@@ -59,6 +70,11 @@ pulled is sent as it is.`,
 				return err
 			}
 			p.line("%s", s.Digest)
+			if lacking != "" {
+				p.note("%s stored, but no version can be made of it: %s; push the files together, `phantom artifact push --help` shows their forms",
+					humanize.IBytes(uint64(max(0, s.Size))), lacking)
+				return nil
+			}
 			p.note("%s stored; `phantom model register MODEL --artifact %s` makes a version of it", humanize.IBytes(uint64(max(0, s.Size))), s.Digest)
 			return nil
 		}),
@@ -100,31 +116,36 @@ func (p *program) upload(ctx context.Context, write func(io.Writer) error) (json
 
 var errUnread = errors.New("the server reads no more")
 
-// pushed is what the arguments stand for, as a writer of the artifact's bytes.
-func pushed(paths []string) (func(io.Writer) error, error) {
+// pushed is what the arguments stand for, as a writer of the artifact's bytes, and what they lack to be registered. What is
+// in a tar is left to the server.
+func pushed(paths []string) (write func(io.Writer) error, lacking string, err error) {
 	if len(paths) == 1 && filepath.Ext(paths[0]) == ".tar" {
 		file, err := os.Open(paths[0])
 		if err != nil {
-			return nil, &failure{exitUsage, err.Error()}
+			return nil, "", &failure{exitUsage, err.Error()}
 		}
 		return func(w io.Writer) error {
 			defer file.Close()
 			_, err := io.Copy(w, file)
 			return err
-		}, nil
+		}, "", nil
 	}
 	var entries []bundle.Entry
 	for _, path := range paths {
 		found, err := entriesOf(path)
 		if err != nil {
-			return nil, &failure{exitUsage, err.Error()}
+			return nil, "", &failure{exitUsage, err.Error()}
 		}
 		entries = append(entries, found...)
 	}
 	if len(entries) == 0 {
-		return nil, usagef("%s holds no files", strings.Join(paths, ", "))
+		return nil, "", usagef("%s holds no files", strings.Join(paths, ", "))
 	}
-	return func(w io.Writer) error { return bundle.Write(w, entries) }, nil
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name
+	}
+	return func(w io.Writer) error { return bundle.Write(w, entries) }, bundle.Lacking(names, "model.onnx", "signature.json", "golden.json"), nil
 }
 
 // entriesOf is a file under its own name, or the files of a folder under theirs within it.

@@ -199,7 +199,7 @@ func (p *program) lookAtGateway(ctx context.Context) finding {
 	base := p.gateway("")
 	status, _, err := probe(ctx, base+"/v2/health/ready")
 	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%s answers %d: its routes are not known yet", base, status)
+		err = fmt.Errorf("%s answers %d: it does not know the latest routes yet", base, status)
 	}
 	if err != nil {
 		return away("gateway", err, "`make up` starts one; PHANTOM_GATEWAY_ADDR names another")

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"phantom/api/client"
 )
 
 const (
@@ -49,6 +51,9 @@ func (p *program) inferCommand() *cobra.Command {
 			if !json.Valid(body) {
 				return usagef("%s is no JSON", f.file)
 			}
+			if f.version, err = p.versionNumber(ctx, args[0], f.version); err != nil {
+				return err
+			}
 			raw, err := p.infer(ctx, f, args[0], body)
 			switch {
 			case err != nil:
@@ -67,11 +72,25 @@ func (p *program) inferCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.file, "file", "f", "", "the request: JSON, - for standard input")
 	flags.StringVar(&f.gateway, "gateway", "", "the gateway's address (default PHANTOM_GATEWAY_ADDR, else the private stack's)")
-	flags.StringVar(&f.version, "version", "", "ask this version, whatever the split")
+	flags.StringVar(&f.version, "version", "", "ask this version, whatever the split: its number, latest, or @ALIAS")
 	flags.StringVar(&f.target, "target", "", "where to ask, when the model serves at several targets")
 	flags.StringVar(&f.routeKey, "route-key", "", "requests with the same key go to the same version")
 	require(cmd, "file")
 	return cmd
+}
+
+// versionNumber asks the API what latest or an alias stands for: gateways know numbers alone.
+func (p *program) versionNumber(ctx context.Context, model, named string) (string, error) {
+	if named != "latest" && !strings.HasPrefix(named, "@") {
+		return named, nil
+	}
+	path := modelPath(model) + "/versions/" + url.PathEscape(named)
+	var raw json.RawMessage
+	if err := p.call(ctx, client.Request{Path: path}, &raw); err != nil {
+		return "", err
+	}
+	v, err := decode[modelVersion](raw, path)
+	return v.Version, err
 }
 
 // infer posts a request to the gateway.

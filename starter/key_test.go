@@ -45,6 +45,7 @@ func TestKeysAreMadeListedAndRevoked(t *testing.T) {
 	does(made, 0, `no models`, "model", "list")
 	does(made, 6, `create-key needs a key with the role admin or more; this one is a trainer`, "key", "create", "x", "--role", "admin")
 	does(made, 6, `another tenant`, "model", "list", "--tenant", "umbrella")
+	does(root, 6, `pause-projection concerns all tenants: .* ask whoever runs this server, .*operators in phantom.yaml`, "projection", "pause", "catalogue")
 	does(root, 2, `role`, "key", "create", "x", "--role", "king")
 	does(root, 2, `required flag\(s\) "role"|role`, "key", "create", "x")
 	does(root, 0, id+` +ci +trainer +ok +.*from now`, "key", "list")

@@ -40,13 +40,16 @@ type generation struct {
 	ETASeconds *float64   `json:"eta_seconds"`
 	Throttle   *int       `json:"throttle"`
 	MadeAt     *time.Time `json:"made_at"`
-	Hidden     int64      `json:"hidden"`
+	Hidden     *int64     `json:"hidden"` // null: not ours to see
 }
 
 const (
 	projectionArgument = "the name of a projection: `phantom projection list` shows them"
 	projectionsPath    = "/api/v1/projections"
 )
+
+// operatorsAlone ends the help of what concerns all tenants.
+const operatorsAlone = "\nWhere keys are needed, it takes an admin key of an operator tenant."
 
 func projectionPath(name string) string { return projectionsPath + "/" + url.PathEscape(name) }
 
@@ -133,9 +136,9 @@ func (p *program) showProjection(m readModel) {
 	p.note("")
 	p.table([]string{"GENERATION", "STATE", "APPLIED", "RATE", "LEFT", "THROTTLE", "MADE"}, p.generationRows(m))
 	for _, g := range m.Generations {
-		if g.Hidden > 0 {
+		if g.Hidden != nil && *g.Hidden > 0 {
 			p.note("generation %d parks %d events that are shown now, and does not go live: `phantom projection retry %s`, or rebuild --drop",
-				g.Generation, g.Hidden, m.Name)
+				g.Generation, *g.Hidden, m.Name)
 		}
 	}
 	if m.Parked > 0 {
@@ -177,7 +180,9 @@ func (g generation) throttleText() string {
 func (p *program) projectionPause() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "pause NAME", Short: "Stop a projection, of all tenants, until resume", Args: takes(1, 1, projectionArgument),
+		Use: "pause NAME", Short: "Stop a projection, of all tenants, until resume",
+		Long: "Stop a projection, of all tenants, until resume." + operatorsAlone,
+		Args: takes(1, 1, projectionArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
 			body := spec{}
 			if reason != "" {
@@ -192,7 +197,9 @@ func (p *program) projectionPause() *cobra.Command {
 
 func (p *program) projectionResume() *cobra.Command {
 	return &cobra.Command{
-		Use: "resume NAME", Short: "Let a paused projection go on", Args: takes(1, 1, projectionArgument),
+		Use: "resume NAME", Short: "Let a paused projection go on",
+		Long: "Let a paused projection go on, for all tenants." + operatorsAlone,
+		Args: takes(1, 1, projectionArgument),
 		RunE: p.does(func(ctx context.Context, args []string) error {
 			return p.projectionTell(ctx, args[0], "resume", nil)
 		}),
@@ -231,7 +238,7 @@ func (p *program) projectionRebuild() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rebuild NAME", Short: "Fill a new generation beside the live one, which it replaces",
 		Long: "Fill a new generation of a projection beside the live one, for all tenants. It goes live by itself when it has caught up;\n" +
-			"the former one is kept up to date for the way back, until it is dropped. Again with --throttle it changes the pace.",
+			"the former one is kept up to date for the way back, until it is dropped. Again with --throttle it changes the pace." + operatorsAlone,
 		Args: takes(1, 1, projectionArgument),
 	}
 	cmd.RunE = p.does(func(ctx context.Context, args []string) error {

@@ -239,6 +239,26 @@ func TestWhoAsksIsInTheHeaders(t *testing.T) {
 	require.Equal(t, "umbrella", got.header.Get("Phantom-Tenant"), "the server holds it against the key's")
 }
 
+func TestAnAliasIsLookedUpBeforeTheGatewayIsAsked(t *testing.T) {
+	t.Parallel()
+	s := newServer(t).says("POST /v2/models/digits/versions/2/infer", http.StatusOK, "infer.json")
+	for _, named := range []string{"@champion", "latest"} {
+		s.saysText("GET /api/v1/models/digits/versions/"+named, http.StatusOK, `{"version":"2"}`)
+	}
+	s.saysText("GET /api/v1/models/digits/versions/@nobody", http.StatusNotFound, `{"code":"not_found","detail":"alias nobody not found"}`)
+	run := command{in: `{"inputs":[{"name":"x"}]}`}
+	ask := func(version string) result {
+		return run.run(t.Context(), t, s.url, "infer", "digits", "-f", "-", "--gateway", s.url, "--version", version)
+	}
+	for _, version := range []string{"@champion", "latest", "2"} {
+		r := ask(version)
+		require.Equal(t, 0, r.status, "%s: %s", version, r)
+	}
+	r := ask("@nobody")
+	require.Equal(t, 3, r.status, r)
+	require.Contains(t, r.errs, "alias nobody not found; `phantom alias list MODEL`")
+}
+
 func TestTheGatewayIsTheFlagsTheEnvironmentsOrTheStacks(t *testing.T) {
 	t.Parallel()
 	const key, request = "POST /v2/models/digits/infer", `{"inputs":[{"name":"x"}]}`

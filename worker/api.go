@@ -19,7 +19,7 @@ func serveAPI(ctx context.Context, p *parts) error {
 	handler := api.New(api.Params{
 		Keys: access.NewKeys(p.pool), Verifier: keys,
 		Registry: p.registry, Reader: p.reader, Feed: p.following(p.store), Tail: p.tails[eventstore.Lifecycle], WaitFor: p.runner.WaitFor, Projections: p.runner, Temporal: p.temporal,
-		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(),
+		Queue: workflows.DefaultQueues().Orchestration, Targets: p.targetNames(), Operators: p.operators(),
 		Artifacts: p.artifacts, MaxArtifact: p.cfg.File.ArtifactLimit, Version: version, Log: p.log.Named("api"), Stopping: ctx.Done(),
 	})
 	p.ready.is(config.RoleAPI)

@@ -40,10 +40,20 @@ func serveGateway(ctx context.Context, p *parts) error {
 		case <-ctx.Done():
 			return nil
 		}
-		p.ready.is(config.RoleGateway)
 		return withBooks(ctx, keys, func(ctx context.Context) error {
 			return listen(ctx, "PHANTOM_GATEWAY_ADDR", p.cfg.GatewayAddr, p.cfg.TLS, g.Handler())
 		})
+	})
+	group.Go(func() error {
+		for _, ready := range []<-chan struct{}{p.serving.modelsReady, g.Ready()} {
+			select {
+			case <-ready:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		p.ready.is(config.RoleGateway)
+		return nil
 	})
 	err = group.Wait()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)

@@ -10,13 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"phantom/api"
 	"phantom/internal/config"
 )
 
 // listen serves HTTP until ctx ends, then lets requests under way finish.
 func listen(ctx context.Context, variable, address string, files config.TLS, handler http.Handler) error {
 	server := &http.Server{
-		Addr: address, Handler: handler,
+		Addr: address, Handler: secured(handler),
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	if files.On() {
@@ -45,6 +46,14 @@ func listen(ctx context.Context, variable, address string, files config.TLS, han
 		return errors.Join(err, server.Close())
 	}
 	return nil
+}
+
+// secured gives the answers of a handler the headers that the API's have.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api.SecurityHeaders(w.Header())
+		next.ServeHTTP(w, r)
+	})
 }
 
 // keyPair is a certificate that is read anew when its files have changed: who renews it restarts nothing.

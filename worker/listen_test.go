@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"phantom/internal/config"
@@ -71,6 +72,17 @@ func TestBadCertificatesStopTheStart(t *testing.T) {
 	require.ErrorContains(t, err, "PHANTOM_TLS_CERT and PHANTOM_TLS_KEY")
 }
 
+// requireSecurityHeaders expects what every server of the worker sends, whatever it serves.
+func requireSecurityHeaders(t *testing.T, header http.Header) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+	} {
+		assert.Equal(t, value, header.Get(name), name)
+	}
+	assert.Contains(t, header.Get("Content-Security-Policy"), "default-src 'none'")
+}
+
 // A process that ends takes no new connection, and answers what it has begun.
 func TestWhatIsUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
 	t.Parallel()
@@ -98,6 +110,7 @@ func TestWhatIsUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
 			return "", err
 		}
 		defer response.Body.Close()
+		requireSecurityHeaders(t, response.Header)
 		body, err := io.ReadAll(response.Body)
 		return string(body), err
 	}

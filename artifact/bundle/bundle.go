@@ -73,6 +73,32 @@ func add(archive *tar.Writer, entry Entry) error {
 	return err
 }
 
+// Lacking says which files a bundle with these names lacks of those that are needed; empty when it has them all. A file of
+// the same kind under another name is told, since it is likely to be meant.
+func Lacking(names []string, needed ...string) string {
+	var parts []string
+	for _, name := range needed {
+		if slices.Contains(names, name) {
+			continue
+		}
+		part := "no " + name
+		if other := slices.IndexFunc(names, func(other string) bool {
+			return !slices.Contains(needed, other) && path.Ext(other) == ".onnx" && path.Ext(name) == ".onnx"
+		}); other >= 0 {
+			part += " (call " + names[other] + " so)"
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	last := len(parts) - 1
+	if last == 0 {
+		return "it has " + parts[0]
+	}
+	return "it has " + strings.Join(parts[:last], ", ") + " and " + parts[last]
+}
+
 // Walk reads a bundle and visits its files in their order; a body is good until the visit returns. An error
 // of the visit, or of r, ends the walk and is returned as it is. What is no bundle is ErrMalformed, which
 // may show only after some files were visited.

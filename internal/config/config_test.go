@@ -33,7 +33,8 @@ func TestDefaultsOfAnEmptyFolder(t *testing.T) {
 		Auth:            config.AuthOff,
 		File: config.File{
 			DataRoots: []string{dir}, ArtifactLimit: 1 << 30,
-			Limits: config.Limits{API: config.Limit{PerSecond: 500, Burst: 1000}, Gateway: config.Limit{PerSecond: 5000, Burst: 10_000}},
+			Limits:    config.Limits{API: config.Limit{PerSecond: 500, Burst: 1000}, Gateway: config.Limit{PerSecond: 5000, Burst: 10_000}},
+			Operators: []string{"default"},
 			Targets: []config.Target{{
 				Name: "local", Kind: "oip", URL: "http://127.0.0.1:8302",
 				Repository: filepath.Join(dir, ".phantom/models"), Layout: "phantom",

@@ -24,6 +24,8 @@ type File struct {
 	// ArtifactLimit is the largest artifact that is taken over HTTP, in bytes.
 	ArtifactLimit int64
 	Limits        Limits
+	// Operators are the tenants whose admins may do what concerns all tenants.
+	Operators []string
 }
 
 // Limits are how often one API key may ask one process.
@@ -95,6 +97,7 @@ type document struct {
 	Artifacts artifactPart `yaml:"artifacts"`
 	Trainers  any          `yaml:"trainers"`
 	Policies  any          `yaml:"policies"`
+	Operators []string     `yaml:"operators"`
 	Limits    struct {
 		API     *Limit `yaml:"api"`
 		Gateway *Limit `yaml:"gateway"`
@@ -128,6 +131,7 @@ type dataPart struct {
 func (r *reader) file(dir string, cfg Config) File {
 	defaults := File{
 		Targets: []Target{localTarget(cfg)}, DataRoots: []string{dir}, ArtifactLimit: maxArtifact, Limits: defaultLimits(),
+		Operators: []string{"default"},
 	}
 	name := r.text("PHANTOM_CONFIG", "phantom.yaml")
 	path := name
@@ -198,6 +202,14 @@ func parseFile(text []byte, dir string, defaults File) (File, error) {
 	}
 	if file.Limits.Gateway, err = doc.Limits.Gateway.checked("gateway", defaults.Limits.Gateway); err != nil {
 		problems = append(problems, err)
+	}
+	if doc.Operators != nil { // an empty list: nobody
+		file.Operators = doc.Operators
+	}
+	for i, tenant := range file.Operators {
+		if !tenantPattern.MatchString(tenant) {
+			problems = append(problems, fmt.Errorf("operators[%d] is %q: accepted is a tenant, 1 to 63 of a-z, 0-9 and -, not starting with -", i, tenant))
+		}
 	}
 	return file, errors.Join(problems...)
 }

@@ -31,6 +31,7 @@ artifacts:
   limit: 256MiB
 limits:
   api: {per_second: 10}
+operators: [acme, ops]
 `)
 	cfg, err := load(t, dir)
 	require.NoError(t, err)
@@ -41,6 +42,7 @@ limits:
 		{Name: "prod", Kind: "oip", URL: "https://oip.example", Repository: "/srv/models", Layout: "phantom"},
 	}, cfg.File.Targets)
 	require.Equal(t, config.Limits{API: config.Limit{PerSecond: 10, Burst: 20}, Gateway: config.Limit{PerSecond: 5000, Burst: 10_000}}, cfg.File.Limits)
+	require.Equal(t, []string{"acme", "ops"}, cfg.File.Operators)
 	_, found := cfg.File.Target("prod")
 	require.True(t, found)
 	_, found = cfg.File.Target("moon")
@@ -57,7 +59,13 @@ func TestAFileThatSaysNothingLeavesTheDefaults(t *testing.T) {
 		require.Equal(t, "local", cfg.File.Targets[0].Name)
 		require.Equal(t, []string{dir}, cfg.File.DataRoots)
 		require.EqualValues(t, 1<<30, cfg.File.ArtifactLimit)
+		require.Equal(t, []string{"default"}, cfg.File.Operators)
 	}
+	dir := t.TempDir()
+	writeFile(t, dir, "phantom.yaml", "operators: []\n")
+	cfg, err := load(t, dir)
+	require.NoError(t, err)
+	require.Empty(t, cfg.File.Operators, "an empty list is nobody")
 }
 
 func TestAWrongFileNamesTheField(t *testing.T) {
@@ -75,6 +83,7 @@ func TestAWrongFileNamesTheField(t *testing.T) {
 		"limits: {api: {per_second: -1}}":   "limits.api.per_second is -1: accepted is 0",
 		"limits: {gateway: {burst: -1}}":    "limits.gateway.burst is -1",
 		"limits: {api: {per_second: .nan}}": "limits.api.per_second is NaN",
+		"operators: [acme, Ops]":            `operators[1] is "Ops": accepted is a tenant`,
 		"limits: {webhook: {}}":             `unknown field "webhook"`,
 		"targets: [{name: a, kind: x, url: 'http://h', repository: r}]":                                              `targets[0].kind is "x": accepted is oip`,
 		"targets: [{name: a, url: 'h:1', repository: r}]":                                                            `targets[0].url is "h:1"`,

@@ -42,7 +42,11 @@ func (g *Gateway) Follow(ctx context.Context) error {
 		gateway: g, heads: map[domain.Tenant]int64{}, acked: map[domain.Tenant]int64{}, owed: maps.Clone(g.routes.Load().cursors), saved: g.routes.Load(),
 	}
 	for {
-		f.report(f.sync(ctx, news.Take()))
+		err := f.sync(ctx, news.Take())
+		f.report(err)
+		if err != nil && g.kept && ctx.Err() == nil { // no word of the log: the last routes are the best there are
+			f.open()
+		}
 		select {
 		case <-ctx.Done():
 			f.leave(ctx)
@@ -50,6 +54,15 @@ func (g *Gateway) Follow(ctx context.Context) error {
 		case <-news.C():
 		case <-sweep.C:
 		}
+	}
+}
+
+// open makes the gateway ready, once.
+func (f *follower) open() {
+	select {
+	case <-f.gateway.ready:
+	default:
+		close(f.gateway.ready)
 	}
 }
 
@@ -65,25 +78,38 @@ func (f *follower) report(err error) {
 }
 
 // sync takes in the log, then acknowledges, then says that the gateway lives: whoever counts the living
-// waits only for those that have caught up once.
+// waits only for those that have caught up once. After that the gateway is ready.
 func (f *follower) sync(ctx context.Context, news map[domain.Tenant]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	maps.Copy(f.heads, news)
-	held, err := f.catchUp(ctx)
+	held, err := f.takeIn(ctx)
 	if err != nil {
-		return err
-	}
-	if err := f.acknowledge(ctx); err != nil {
 		return err
 	}
 	if time.Since(f.beaten) >= f.gateway.params.Beat {
 		if err := f.gateway.params.Followers.Beat(ctx, Group, f.gateway.params.Name); err != nil {
 			return err
 		}
+		first := f.beaten.IsZero()
 		f.beaten = time.Now()
+		if first { // what was shifted before the beat has not waited for this gateway
+			f.checked = time.Time{}
+			if held, err = f.takeIn(ctx); err != nil {
+				return err
+			}
+		}
 	}
+	f.open()
 	return held
+}
+
+// takeIn puts what the log says in force and acknowledges it. The first error is of tenants that are held up.
+func (f *follower) takeIn(ctx context.Context) (held, err error) {
+	if held, err = f.catchUp(ctx); err != nil {
+		return held, err
+	}
+	return held, f.acknowledge(ctx)
 }
 
 // recheck asks for all heads, and forgets what does not fit them.
@@ -140,7 +166,7 @@ func (f *follower) catchUp(ctx context.Context) (held, err error) {
 		}
 	}
 	maps.DeleteFunc(f.heads, func(tenant domain.Tenant, head int64) bool { return g.routes.Load().cursors[tenant] >= head })
-	g.ready.Store(true)
+	g.known.Store(true)
 	return held, nil
 }
 
@@ -191,7 +217,7 @@ func (f *follower) acknowledge(ctx context.Context) error {
 
 // leave keeps the cursors for the next start and says goodbye, so that no shift waits for the lease.
 func (f *follower) leave(ctx context.Context) {
-	if current := f.gateway.routes.Load(); current != f.saved && f.gateway.ready.Load() {
+	if current := f.gateway.routes.Load(); current != f.saved && f.gateway.known.Load() {
 		f.report(f.put(current, true))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

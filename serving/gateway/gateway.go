@@ -141,7 +141,9 @@ type Gateway struct {
 	log     *inferenceLog
 	counts  *counters
 	routes  atomic.Pointer[table] // in force; replaced, never changed
-	ready   atomic.Bool           // the routes are known: from disk or from the log
+	known   atomic.Bool           // the routes are: from disk or from the log
+	kept    bool                  // they came from disk
+	ready   chan struct{}         // closed by Follow; see Ready
 }
 
 // New makes a gateway that serves the routes of its file. A damaged file is reported to Log and left
@@ -163,7 +165,7 @@ func New(params Params) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: register the metrics: %w", err)
 	}
-	made := &Gateway{params: params, counts: counts, targets: newForwarder(params.Token), log: newInferenceLog(params, counts)}
+	made := &Gateway{params: params, counts: counts, targets: newForwarder(params.Token), log: newInferenceLog(params, counts), ready: make(chan struct{})}
 	if err := made.restore(); err != nil {
 		return nil, err
 	}
@@ -179,7 +181,8 @@ func (g *Gateway) restore() error {
 	err := durable.Load(g.params.RouteFile, &saved)
 	switch {
 	case err == nil:
-		g.ready.Store(true)
+		g.kept = true
+		g.known.Store(true)
 	case errors.Is(err, durable.ErrDamaged):
 		g.params.Log.Error("the file of routes is damaged, folding the log anew", zap.Error(err))
 		saved = snapshot{}
@@ -189,6 +192,11 @@ func (g *Gateway) restore() error {
 	g.routes.Store(newTable(saved))
 	return nil
 }
+
+// Ready is closed when the gateway may get requests. From then on a traffic shift waits for it: it has said that it lives,
+// and has looked at the log after that. With the log or the followers out of reach it is closed as well, once that is
+// known, if the file held routes: they are the last word there is.
+func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
 // Close stops taking inferences into the log, writes what waits until ctx ends, and tells how many rows
 // were lost if some were. Follow must have ended.

@@ -46,11 +46,12 @@ func (g *Gateway) getServer(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (g *Gateway) getReady(w http.ResponseWriter, _ *http.Request) {
-	if !g.ready.Load() {
-		oip.WriteError(w, oip.Errorf(http.StatusServiceUnavailable, "the routes are not known yet"))
-		return
+	select {
+	case <-g.ready:
+		w.WriteHeader(http.StatusOK)
+	default:
+		oip.WriteError(w, oip.Errorf(http.StatusServiceUnavailable, "the gateway starts: it does not know the latest routes yet"))
 	}
-	w.WriteHeader(http.StatusOK)
 }
 
 // call is a request on its way: whose it is, and which version answers.
@@ -98,6 +99,9 @@ func (g *Gateway) route(r *http.Request) (*call, error) {
 			return nil, oip.Errorf(http.StatusServiceUnavailable, "no version of %s takes requests at %s", model, route.Target)
 		}
 		c.version = chosen
+	} else if alias := string(c.version); alias == "latest" || strings.HasPrefix(alias, "@") {
+		return nil, oip.Errorf(http.StatusNotFound, "a gateway knows versions by their numbers alone: GET /api/v1/models/%s/versions/%.64s of the API says which one %.64s is",
+			model, alias, alias)
 	} else if _, ok := route.Weights[c.version]; !ok {
 		return nil, oip.Errorf(http.StatusNotFound, "version %.20s of %s is not deployed at %s; deployed: %s",
 			c.version, model, route.Target, strings.Join(texts(route.versions()), ", "))
@@ -115,7 +119,7 @@ func (g *Gateway) route(r *http.Request) (*call, error) {
 func (g *Gateway) find(tenant domain.Tenant, model domain.ModelID, target domain.Target) (*Route, error) {
 	routes := g.routes.Load().models[modelKey{tenant, model}]
 	if len(routes) == 0 {
-		if !g.ready.Load() {
+		if !g.known.Load() {
 			return nil, oip.Errorf(http.StatusServiceUnavailable, "the routes are not known yet")
 		}
 		return nil, oip.Errorf(http.StatusNotFound, "model %.63s is not deployed", model)

@@ -94,6 +94,11 @@ func TestANamedVersionAnswersWhereItIsRouted(t *testing.T) {
 			require.Equal(t, version, servingtest.Response(t, answer).ModelVersion)
 		}
 	}
+	for _, alias := range []string{"@champion", "%40champion", "latest"} {
+		answer := h.get(t, "/v2/models/insects/versions/"+alias)
+		require.Equal(t, http.StatusNotFound, answer.Status)
+		require.Contains(t, refusal(t, answer), "versions by their numbers alone: GET /api/v1/models/insects/versions/")
+	}
 	for path, status := range map[string]int{
 		"/v2": 200, "/v2/health/live": 200, "/v2/models/insects/ready": 200, "/v2/models/insects/versions/2/ready": 200,
 		"/v2/models/insects/versions/3/ready": 404, "/v2/models/beetles/ready": 404, "/v2/repository/index": 404,

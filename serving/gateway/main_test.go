@@ -43,6 +43,7 @@ type world struct {
 	beats    int
 	left     bool
 	onAck    func(tenant domain.Tenant, position int64)
+	onBeat   func() error
 	recorded map[domain.Tenant][]domain.InferenceMade
 	metas    []domain.Meta
 }
@@ -65,14 +66,20 @@ func (w *world) set(change func(*world)) {
 func (w *world) happen(tenant domain.Tenant, model domain.ModelID, event domain.Event) int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	position := int64(len(w.logs[tenant]) + 1)
-	w.logs[tenant] = append(w.logs[tenant], domain.Recorded{
-		Event: event, Stream: domain.ModelStream(model), Position: position, RecordedAt: time.Now(),
-	})
+	position := w.append(tenant, model, event)
 	select {
 	case w.hints <- struct{}{}:
 	default:
 	}
+	return position
+}
+
+// append is happen unheard, by who holds the world.
+func (w *world) append(tenant domain.Tenant, model domain.ModelID, event domain.Event) int64 {
+	position := int64(len(w.logs[tenant]) + 1)
+	w.logs[tenant] = append(w.logs[tenant], domain.Recorded{
+		Event: event, Stream: domain.ModelStream(model), Position: position, RecordedAt: time.Now(),
+	})
 	return position
 }
 
@@ -142,6 +149,11 @@ func (w *world) Beat(_ context.Context, group, _ string) error {
 	defer w.mu.Unlock()
 	if w.away || group != gateway.Group {
 		return errAway
+	}
+	if w.onBeat != nil {
+		if err := w.onBeat(); err != nil {
+			return err
+		}
 	}
 	w.beats++
 	return nil

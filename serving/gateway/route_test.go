@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,7 +135,7 @@ func TestAGatewayStartsFromDiskWithTheDatabaseAway(t *testing.T) {
 	w := newWorld()
 	w.away = true
 	h := build(t, w, targets, at)
-	require.Equal(t, http.StatusOK, h.get(t, "/v2/health/ready").Status)
+	h.ready(t)
 	require.Equal(t, map[string]int{"2": 20}, h.split(t, 20, noHeaders))
 	require.Zero(t, h.beatsSeen())
 	require.Zero(t, h.acked(domain.DefaultTenant))
@@ -145,6 +146,81 @@ func TestAGatewayStartsFromDiskWithTheDatabaseAway(t *testing.T) {
 	w.set(func(w *world) { w.away = false })
 	h.await(t, domain.DefaultTenant, last)
 	require.Equal(t, map[string]int{"1": 20}, h.split(t, 20, noHeaders))
+}
+
+// ready waits until the gateway may get requests.
+func (h *house) ready(t *testing.T) {
+	t.Helper()
+	select {
+	case <-h.gateway.Ready():
+	case <-time.After(servingtest.Patience):
+		require.Fail(t, "the gateway does not become ready")
+	}
+	require.Equal(t, http.StatusOK, h.get(t, "/v2/health/ready").Status)
+}
+
+// A shift that nobody made this gateway wait for would be complete without it, so a gateway that starts is ready no
+// earlier than it has said that it lives, and knows by then what was shifted before that.
+func TestAStartingGatewayIsNotReadyBeforeItsFirstBeat(t *testing.T) {
+	t.Parallel()
+	for name, fromDisk := range map[string]bool{"from the log": false, "from disk": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			targets := local(t, "mlp", []domain.Version{"1", "2"})
+			file := filepath.Join(t.TempDir(), "routes.json")
+			w := newWorld()
+			// Neither a sweep nor a hint: what is known when the gateway is ready is what it looked for.
+			seldom := func(p *gateway.Params) { p.RouteFile, p.Sweep, p.Recheck = file, time.Hour, time.Hour }
+			if fromDisk {
+				before := build(t, w, targets, func(p *gateway.Params) { p.RouteFile = file })
+				before.deploy(t, "insects", "1", "")
+				before.stop()
+			} else {
+				w.happen(domain.DefaultTenant, "insects", domain.ModelDeployed{Version: "1", DeploymentTarget: "local"})
+			}
+			reached, beat := make(chan struct{}), make(chan struct{})
+			once := sync.OnceFunc(func() {
+				close(reached)
+				<-beat
+				w.append(domain.DefaultTenant, "insects", domain.TrafficShifted{Target: "local", Weights: domain.Traffic{"1": 0, "2": 100}})
+			})
+			w.set(func(w *world) { w.onBeat = func() error { once(); return nil } })
+			h := build(t, w, targets, seldom)
+			release := sync.OnceFunc(func() { close(beat) })
+			t.Cleanup(release)
+			<-reached
+			require.Equal(t, http.StatusServiceUnavailable, h.get(t, "/v2/health/ready").Status)
+			select {
+			case <-h.gateway.Ready():
+				require.Fail(t, "ready before its first beat")
+			default:
+			}
+			release()
+			h.ready(t)
+			require.Equal(t, map[string]int{"2": 10}, h.split(t, 10, noHeaders))
+		})
+	}
+}
+
+// A database that takes the log's questions and no beat is as good as away.
+func TestAGatewayWhoseBeatIsRefusedServesItsLastRoutes(t *testing.T) {
+	t.Parallel()
+	targets := local(t, "mlp", []domain.Version{"1"})
+	at := func(file string) func(p *gateway.Params) {
+		return func(p *gateway.Params) { p.RouteFile = file }
+	}
+	file := filepath.Join(t.TempDir(), "routes.json")
+	w := newWorld()
+	before := build(t, w, targets, at(file))
+	before.deploy(t, "insects", "1", "")
+	before.stop()
+	w.set(func(w *world) { w.onBeat = func() error { return errAway } })
+	h := build(t, w, targets, at(file))
+	h.ready(t)
+	require.Equal(t, map[string]int{"1": 3}, h.split(t, 3, noHeaders))
+	fresh := build(t, w, targets, at(filepath.Join(t.TempDir(), "other.json")))
+	require.Eventually(t, func() bool { return fresh.infer(t, "insects", rows(t, "", 1)).Status == http.StatusOK }, servingtest.Patience, time.Millisecond)
+	require.Equal(t, http.StatusServiceUnavailable, fresh.get(t, "/v2/health/ready").Status, "it has no word of before")
 }
 
 func TestADamagedRouteFileIsFoldedAnew(t *testing.T) {
@@ -165,7 +241,7 @@ func TestADamagedRouteFileIsFoldedAnew(t *testing.T) {
 			w.happen(domain.DefaultTenant, "insects", domain.ModelDeployed{Version: "1", DeploymentTarget: "local"})
 			w.set(func(w *world) { w.away = false })
 			h.await(t, domain.DefaultTenant, 1)
-			require.Equal(t, http.StatusOK, h.get(t, "/v2/health/ready").Status)
+			h.ready(t)
 			require.Equal(t, map[string]int{"1": 3}, h.split(t, 3, noHeaders))
 		})
 	}

@@ -23,5 +23,5 @@ func TestForcedPlansAreNeverCompiled(t *testing.T) {
 
 	var forced int
 	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from pg_proc where 'enable_seqscan=off' = any (proconfig)`).Scan(&forced))
-	require.Equal(t, 21, forced)
+	require.Equal(t, 20, forced)
 }

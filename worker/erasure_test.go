@@ -268,14 +268,37 @@ func (h *erasureHouse) requireRead(t *testing.T, model domain.ModelID, want map[
 	return all
 }
 
+// fill applies what is there, or rebuilds it: then the new generation goes live.
 func (h *erasureHouse) fill(t *testing.T, generation int) {
 	t.Helper()
 	pool := h.db.Pool(t)
-	r, err := projection.NewRunner(projection.Params{Pool: pool, Feed: eventstore.New(pool), Projections: readmodel.Projections()})
+	store := eventstore.New(pool)
+	r, err := projection.NewRunner(projection.Params{
+		Pool: pool, Feed: store, Projections: readmodel.Projections(), Steer: 10 * time.Millisecond, Sweep: 10 * time.Millisecond,
+	})
 	require.NoError(t, err)
-	for _, name := range r.Names() {
-		require.NoError(t, r.Fill(t.Context(), name, generation))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for _, p := range readmodel.Projections() {
+		heads, err := store.Heads(t.Context(), p.Log())
+		require.NoError(t, err)
+		for tenant, head := range heads {
+			require.NoError(t, r.WaitFor(t.Context(), p.Name(), tenant, head))
+		}
+		if generation == 1 {
+			continue
+		}
+		made, err := r.Rebuild(t.Context(), p.Name(), 0)
+		require.NoError(t, err)
+		require.Equal(t, generation, made)
+		require.Eventually(t, func() bool {
+			status, err := r.Status(t.Context(), p.Name())
+			return err == nil && status.Generation == generation
+		}, time.Minute, 10*time.Millisecond, p.Name())
 	}
+	cancel()
+	require.NoError(t, <-ended)
 }
 
 // rowsOf are a model's rows of a generation, without the generation.

@@ -27,7 +27,7 @@ func newLoop(params *Params, t *track, generation int, pace *rate.Limiter) *foll
 		Tail: params.Tails[id.Log], Sweep: params.Sweep,
 		Heads: func(ctx context.Context) (map[string]int64, error) { return params.Feed.Heads(ctx, id.Log) },
 
-		Gather: gatherOf(t.projection), Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch, Together: together,
+		Gather: gatherOf(t.projection), Takeover: params.Takeover, Workers: params.Workers, Batch: params.Batch, Together: together, Prepare: func(task follow.Task) any { return w.prepare(task) },
 		Failed: func(err error) { params.Failed(id.Projection, "", err) },
 	}, w)
 }
@@ -160,13 +160,22 @@ func (w *work) keepPace(ctx context.Context, tasks []follow.Task) error {
 	return nil
 }
 
+// prepare makes of a page what is asked first, before its turn has come.
+func (w *work) prepare(task follow.Task) *turn {
+	t := newTurn(task.After, task.Page)
+	if err := w.rows(t); err != nil {
+		return newTurn(task.After, task.Page) // it is found again when it counts
+	}
+	return t
+}
+
 // take applies a page at the pace that is allowed. An event that is its own fault is parked.
 func (w *work) take(ctx context.Context, task follow.Task) error {
 	page := task.Page
 	if err := w.keepPace(ctx, []follow.Task{task}); err != nil {
 		return err
 	}
-	err := w.applyOne(ctx, task.After, page)
+	err := w.applyOne(ctx, task)
 	if err == nil || len(page.Events) != 1 || !poison(err) {
 		return err
 	}

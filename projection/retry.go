@@ -138,14 +138,13 @@ func (s *step) replay(ctx context.Context, tenant, group string, most int) (appl
 // again applies events in a transaction that carries their tenant.
 func (s *step) again(ctx context.Context, tx pgx.Tx, events []eventstore.Event) error {
 	t := &turn{flow: events, moved: true}
+	if err := s.rows(t); err != nil {
+		return err
+	}
+	if err := send(ctx, tx, &t.asked); err != nil {
+		return err
+	}
 	var batch pgx.Batch
-	if err := s.rows(&batch, t); err != nil {
-		return err
-	}
-	if err := send(ctx, tx, &batch); err != nil {
-		return err
-	}
-	batch = pgx.Batch{}
 	if err := s.write(&batch, []*turn{t}); err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ type turn struct {
 
 	flow  []eventstore.Event // to be applied
 	wait  []aside            // to be parked
-	write Write              // the rows of flow, once what they depend on is known
+	asked pgx.Batch          // what the rows of flow depend on
+	write Write              // the rows of flow, once that is answered
 
 	moved  bool  // the checkpoint has; else another runner was there, or nothing may move
 	parked int64 // events that were parked before
@@ -89,11 +90,14 @@ func giveUp(ctx context.Context, conn *pgx.Conn) {
 }
 
 // applyOne is apply of one tenant's page; errMoved means that it took no part.
-func (s *step) applyOne(ctx context.Context, after int64, page eventstore.Page) error {
-	t := newTurn(after, page)
+func (s *step) applyOne(ctx context.Context, task follow.Task) error {
+	t := newTurn(task.After, task.Page)
+	if task.Prepared != nil {
+		t, _ = task.Prepared().(*turn)
+	}
 	err := s.apply(ctx, []*turn{t}, true)
-	if err != nil && len(page.Events) == 1 && !follow.Passing(err) {
-		t = newTurn(after, page)
+	if err != nil && len(task.Page.Events) == 1 && !follow.Passing(err) {
+		t = newTurn(task.After, task.Page)
 		err = s.apply(ctx, []*turn{t}, false)
 	}
 	return t.took(err)
@@ -116,18 +120,22 @@ func (s *step) ask(batch *pgx.Batch, turns []*turn) error {
 		if len(t.flow) == 0 {
 			continue
 		}
-		as(batch, t.Page.Tenant)
-		if err := s.rows(batch, t); err != nil {
-			return err
+		if t.write == nil {
+			if err := s.rows(t); err != nil {
+				return err
+			}
 		}
+		as(batch, t.Page.Tenant)
+		batch.QueuedQueries = append(batch.QueuedQueries, t.asked.QueuedQueries...)
 	}
 	return nil
 }
 
 // rows asks for what the rows of a turn depend on. A panic is the fault of one of the events, like an error.
-func (s *step) rows(ask *pgx.Batch, t *turn) (err error) {
+func (s *step) rows(t *turn) (err error) {
 	defer recovered(&err)
-	t.write, err = s.projection.Apply(ask, s.id.Generation, t.flow)
+	t.asked = pgx.Batch{}
+	t.write, err = s.projection.Apply(&t.asked, s.id.Generation, t.flow)
 	return err
 }
 

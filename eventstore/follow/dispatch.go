@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"phantom/eventstore"
@@ -87,7 +88,7 @@ func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 		t := l.tenant(page.Tenant)
 		if t.busy {
 			if page.Through > t.through && page.Err == nil {
-				t.ahead = &Task{After: t.through, Page: page}
+				l.prepare(t, Task{After: t.through, Page: page})
 			}
 			continue
 		}
@@ -119,6 +120,17 @@ func (l *Loop) queue(asked []eventstore.Cursor, pages []eventstore.Page) {
 			l.note(cursor.Tenant, t)
 		}
 	}
+}
+
+// prepare keeps the page that follows the one that a tenant is busy with.
+func (l *Loop) prepare(t *tenant, next Task) {
+	t.ahead = &next
+	if l.params.Prepare == nil {
+		return
+	}
+	task := next
+	next.Prepared = sync.OnceValue(func() any { return l.params.Prepare(task) })
+	l.workers.Go(func() { next.Prepared() })
 }
 
 // take marks a tenant whose page is in hand.

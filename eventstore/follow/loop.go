@@ -45,6 +45,8 @@ type Task struct {
 	After int64
 	Head  int64
 	Page  eventstore.Page
+	// Prepared answers with what Params.Prepare has made of it; nil of a page that was not read ahead.
+	Prepared func() any
 }
 
 // Outcome is what became of a task. Position is where the tenant stands then, after Done and Moved.
@@ -69,7 +71,7 @@ const (
 	Apart            // it did not work out together with others, and is to be handled by itself
 )
 
-// Params says how a Loop works; none may be zero but Tail, Heads, Gather, Together and Failed.
+// Params says how a Loop works; none may be zero but Tail, Heads, Gather, Together, Prepare and Failed.
 type Params struct {
 	// Tail tells who has news. Without one, Heads is asked every Sweep.
 	Tail  *eventstore.Tail
@@ -85,6 +87,8 @@ type Params struct {
 	// Together is how many tenants' pages with events are handled in one piece, of Batch events at most; else each goes by
 	// itself. Pages without events always go together.
 	Together int
+	// Prepare, if given, does for a page that was read ahead what needs no database, while the page before it is handled.
+	Prepare func(Task) any
 	// Failed hears of failures that concern all tenants.
 	Failed func(error)
 }

@@ -127,6 +127,12 @@ func (s Subject) stream(m ModelID) StreamID {
 // Guards is none: the model's stream alone decides.
 func (CreateModel) Guards() []StreamID { return nil }
 
+// Begins tells whether a command can only be for a stream without events, and so be decided without reading them.
+func Begins(cmd Command) bool {
+	_, creates := cmd.(CreateModel)
+	return creates
+}
+
 // Guards is none: the model's stream alone decides.
 func (UpdateModelConfiguration) Guards() []StreamID { return nil }
 

@@ -2,11 +2,14 @@ package registry_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"phantom/domain"
+	"phantom/eventstore"
+	"phantom/registry"
 )
 
 func TestConflictIsDecidedAgain(t *testing.T) {
@@ -201,6 +204,43 @@ func TestExpectationIsNotDecidedAgain(t *testing.T) {
 			_, err = at(guard).Handle(t.Context(), d.tenant, progress, domain.Meta{Expect: new(int64(0))})
 			require.ErrorIs(t, err, domain.ErrConflict)
 			require.EqualValues(t, 1, guard.appends.Load())
+		})
+	}
+}
+
+// counted counts what a command reads.
+type counted struct {
+	registry.Store
+	fetches atomic.Int64
+}
+
+func (c *counted) Fetch(ctx context.Context, tenant string, log eventstore.Log, wants []eventstore.Want, commandID string,
+) ([]eventstore.History, *eventstore.CommandRecord, error) {
+	c.fetches.Add(1)
+	return c.Store.Fetch(ctx, tenant, log, wants, commandID)
+}
+
+// A model that is new is created in one round trip; that it is there is found by the append.
+func TestACreationReadsNothing(t *testing.T) {
+	t.Parallel()
+	for name, open := range stores() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &counted{Store: open(t)}
+			d := at(store)
+			first := d.do(t, create(), domain.Meta{CommandID: "c"})
+			require.Zero(t, store.fetches.Load())
+			require.Equal(t, first.Revision, d.do(t, create(), domain.Meta{CommandID: "c"}).Revision, "again")
+			_, err := d.Handle(t.Context(), d.tenant, create(), domain.Meta{CommandID: "d"})
+			require.ErrorIs(t, err, domain.ErrAlreadyExists)
+			other := create()
+			other.Name = "Other"
+			_, err = d.Handle(t.Context(), d.tenant, other, domain.Meta{CommandID: "c"})
+			require.ErrorIs(t, err, domain.ErrIdempotencyMismatch)
+			revision := int64(1)
+			_, err = d.Handle(t.Context(), d.tenant, create(), domain.Meta{CommandID: "e", Expect: &revision})
+			require.ErrorIs(t, err, domain.ErrAlreadyExists)
+			require.Len(t, d.history(t, domain.ModelStream("digits")), 1)
 		})
 	}
 }

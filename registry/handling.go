@@ -35,11 +35,15 @@ func newHandling(r *Registry, tenant domain.Tenant, cmd domain.Command, meta dom
 	return &handling{Registry: r, tenant: tenant, cmd: cmd, meta: meta, hash: hash, streams: streams}, nil
 }
 
-// attempt loads, decides and appends. errMeanwhile asks for another one.
+// attempt loads, decides and appends. errMeanwhile asks for another one. What begins a stream is taken for new at first: the
+// append tells if it is not.
 func (h *handling) attempt(ctx context.Context, attempt int) (domain.Result, error) {
-	l, err := h.load(ctx, h.tenant, h.streams, h.meta.CommandID)
-	if err != nil {
-		return domain.Result{}, err
+	l := loaded{histories: make([]eventstore.History, len(h.streams))}
+	if attempt > 0 || h.meta.Expect != nil || !domain.Begins(h.cmd) {
+		var err error
+		if l, err = h.load(ctx, h.tenant, h.streams, h.meta.CommandID); err != nil {
+			return domain.Result{}, err
+		}
 	}
 	if l.known != nil {
 		return h.first(ctx, l.histories[0], l.known)

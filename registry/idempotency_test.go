@@ -245,10 +245,12 @@ func TestFirstAttemptArrivesBetweenTheReads(t *testing.T) {
 			t.Parallel()
 			store := open(t)
 			d := at(store)
+			d.created(t)
 			var first domain.Result
 			var once sync.Once
-			slow := at(&torn{Store: store, between: func() { once.Do(func() { first = d.created(t) }) }})
-			require.Equal(t, first, slow.created(t))
+			same := domain.Meta{CommandID: "c", At: time.Unix(5, 0)}
+			slow := at(&torn{Store: store, between: func() { once.Do(func() { first = d.do(t, configure(1), same) }) }})
+			require.Equal(t, first, slow.do(t, configure(1), same))
 			require.NotEmpty(t, first.Events)
 		})
 	}

@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,22 +41,12 @@ func send(ctx context.Context, to sender, batch *pgx.Batch) error {
 	return to.SendBatch(ctx, batch).Close()
 }
 
-// apply writes the rows of turns and moves their checkpoints, all or nothing, in two round trips; what waits behind a parked
-// event is parked. A turn whose checkpoint does not move takes no part. In a hurry it asks before it knows what waits, and may
-// so fail by what would not have been applied.
+// apply writes the rows of turns and moves their checkpoints, all or nothing, in two round trips, or in one if there are no
+// rows; what waits behind a parked event is parked. A turn whose checkpoint does not move takes no part. In a hurry it asks
+// before it knows what waits, and may so fail by what would not have been applied.
 func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	conn, err := s.params.Pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	defer func() {
-		if err != nil && !conn.Conn().IsClosed() {
-			giveUp(ctx, conn.Conn())
-		}
-	}()
 	patience := lockTimeout
 	if len(turns) > 1 {
 		patience = joinedTimeout
@@ -67,6 +58,16 @@ func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error)
 		if err := s.ask(&batch, turns); err != nil {
 			return err
 		}
+	}
+	conn, err := s.params.Pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	defer giveUp(ctx, conn.Conn())
+	if hurry && !slices.ContainsFunc(turns, (*turn).writes) {
+		batch.Queue(`commit`)
+		return send(ctx, conn, &batch)
 	}
 	if err := send(ctx, conn, &batch); err != nil {
 		return err
@@ -82,8 +83,14 @@ func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error)
 	return send(ctx, conn, &batch)
 }
 
-// giveUp ends a transaction that has failed; a connection that cannot even do that is closed by its pool.
+// writes tells whether a turn has rows, or events to park.
+func (t *turn) writes() bool { return t.write != nil || len(t.wait) > 0 }
+
+// giveUp ends a transaction that has not ended; a connection that cannot even do that is closed by its pool.
 func giveUp(ctx context.Context, conn *pgx.Conn) {
+	if conn.IsClosed() || conn.PgConn().TxStatus() == 'I' {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_, _ = conn.Exec(ctx, `rollback`)
@@ -143,7 +150,7 @@ func (s *step) rows(t *turn) (err error) {
 func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
 	defer recovered(&err)
 	for _, t := range turns {
-		if !t.moved || t.write == nil && len(t.wait) == 0 {
+		if !t.moved || !t.writes() {
 			continue
 		}
 		if len(turns) > 1 || len(t.flow) == 0 { // else it is set

@@ -131,7 +131,7 @@ where c.relnamespace = 'phantom'::regnamespace and c.relname = any ($1)`
 
 func (p watched) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
 	write, err := p.Projection.Apply(ask, generation, events)
-	if err != nil {
+	if write == nil {
 		return nil, err
 	}
 	return func(rows *pgx.Batch) error {

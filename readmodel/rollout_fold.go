@@ -96,8 +96,12 @@ func (Rollouts) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
+	rollouts := keys(facts, rolloutOf)
+	if len(rollouts) == 0 {
+		return nil, nil
+	}
 	var rows []rolloutRow
-	collect(ask, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, keys(facts, rolloutOf))
+	collect(ask, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, rollouts)
 	return func(write *pgx.Batch) error {
 		fold := rolloutFold{
 			scope:   s,

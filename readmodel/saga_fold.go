@@ -87,10 +87,11 @@ func (Sagas) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (p
 	for _, run := range keys(facts, runOf) {
 		ids, runs = append(ids, run[0]), append(runs, run[1])
 	}
-	var rows []sagaRow
-	if len(ids) > 0 {
-		collect(ask, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
+	if len(ids) == 0 {
+		return nil, nil
 	}
+	var rows []sagaRow
+	collect(ask, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
 	return func(write *pgx.Batch) error {
 		fold := sagaFold{newHistory[sagaRow](table{"saga", []string{"saga_id", "run_id"}}, s, rows)}
 		for _, fact := range facts {

@@ -117,8 +117,12 @@ func (Trainings) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
+	jobs := keys(facts, jobOf)
+	if len(jobs) == 0 {
+		return nil, nil
+	}
 	var rows []trainingRow
-	collect(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, keys(facts, jobOf))
+	collect(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, jobs)
 	return func(write *pgx.Batch) error {
 		fold := trainingFold{history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows)}
 		if err := inOrder(facts, fold.apply); err != nil {

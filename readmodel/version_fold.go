@@ -76,8 +76,10 @@ func (Versions) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []versionRow
-	ids, versions := deployedVersions(facts)
-	collect(ask, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, models(facts), ids, versions)
+	if moved := keys(facts, deployedModel); len(moved) > 0 {
+		ids, versions := deployedVersions(facts)
+		collect(ask, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, moved, ids, versions)
+	}
 	return func(write *pgx.Batch) error {
 		fold := versionFold{newHistory[versionRow](table{"version", []string{"model_id", "version"}}, s, rows)}
 		if err := inOrder(facts, fold.apply); err != nil {
@@ -85,6 +87,12 @@ func (Versions) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 		}
 		return fold.write(write)
 	}, nil
+}
+
+// deployedModel is the model of an event that changes where versions are deployed; a version that is made changes no other.
+func deployedModel(r recorded) (domain.ModelID, bool) {
+	_, made := r.Event.(domain.ModelVersionCreated)
+	return r.model, !made
 }
 
 func deployedVersions(facts []recorded) (ids []domain.ModelID, versions []domain.Version) {

@@ -110,9 +110,12 @@ func (Catalogue) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []modelRow
 	var tags []tagRow
-	touched := models(facts)
-	collect(ask, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s.tenant, s.generation, touched)
-	collect(ask, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, touched)
+	if old := keys(facts, oldModel); len(old) > 0 {
+		collect(ask, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s.tenant, s.generation, old)
+	}
+	if tagged := keys(facts, retagged); len(tagged) > 0 {
+		collect(ask, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, tagged)
+	}
 	return func(write *pgx.Batch) error {
 		fold := catalogueFold{
 			models: newHistory[modelRow](table{"model", []string{"model_id"}}, s, rows),
@@ -123,6 +126,18 @@ func (Catalogue) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 		}
 		return errors.Join(fold.models.write(write), fold.tags.write(write))
 	}, nil
+}
+
+// oldModel is the model of an event that does not create it: there may be rows of it.
+func oldModel(r recorded) (domain.ModelID, bool) {
+	_, creates := r.Event.(domain.ModelCreated)
+	return r.model, !creates
+}
+
+// retagged is the model of an event that changes tags.
+func retagged(r recorded) (domain.ModelID, bool) {
+	e, described := r.Event.(domain.ModelMetadataUpdated)
+	return r.model, described && len(e.Tags) > 0
 }
 
 type catalogueFold struct {

@@ -73,8 +73,9 @@ func (Search) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []searchRow
-	touched := models(facts)
-	collect(ask, &rows, loadSearchSQL, s.tenant, s.generation, touched)
+	if old := keys(facts, oldModel); len(old) > 0 {
+		collect(ask, &rows, loadSearchSQL, s.tenant, s.generation, old)
+	}
 	return func(write *pgx.Batch) error {
 		fold := searchFold{scope: s, rows: map[domain.ModelID]*searchRow{}, words: map[string]bool{}}
 		for i := range rows {
@@ -83,7 +84,7 @@ func (Search) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (
 		if err := inOrder(facts, fold.apply); err != nil {
 			return err
 		}
-		return fold.write(write, touched)
+		return fold.write(write, models(facts))
 	}, nil
 }
 

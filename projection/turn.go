@@ -34,7 +34,10 @@ type sender interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
-func send(ctx context.Context, to sender, batch *pgx.Batch) error {
+// send asks, and hears the answers: those to a projection's questions by its own code, which may panic. The connection is in
+// the middle of something then, and nobody gets it again.
+func send(ctx context.Context, to sender, batch *pgx.Batch) (err error) {
+	defer recovered(&err)
 	if batch.Len() == 0 {
 		return nil
 	}

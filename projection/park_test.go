@@ -191,6 +191,33 @@ func TestAPanicOverAnAnswerParksToo(t *testing.T) {
 	require.Equal(t, []string{"event 1: it panics: it is poison"}, again.Errors)
 }
 
+// spare has no rows for events that mean nothing.
+type spare struct{ tally }
+
+func (p *spare) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	means := func(e eventstore.Event) bool { return string(e.EventData) != `"nothing"` }
+	if !slices.ContainsFunc(events, means) {
+		return nil, nil
+	}
+	return p.tally.Apply(ask, generation, events)
+}
+
+// What is parked does not depend on how events were batched, so a rebuild parks what the live generation has parked.
+func TestWhatHasNoRowsWaitsBehindAParkedEventToo(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&spare{})
+	s.start(r)
+	s.waitFor(r, "a", s.appendTo("a", "bad", "poison"))
+	s.waitFor(r, "a", s.appendTo("a", "bad", "nothing"))
+	s.waitFor(r, "a", s.append("a", good(3)...))
+	require.EqualValues(t, 2, s.status(r).Parked)
+	_, err := r.Rebuild(t.Context(), "tally", 0)
+	require.NoError(t, err)
+	s.until(r, "it goes live", func(st projection.Status) bool { return st.Generation == 2 })
+	require.EqualValues(t, 2, s.status(r).Parked)
+}
+
 // Parked state survives the runner; a second one parks on.
 func TestWhatIsParkedStaysParkedAfterARestart(t *testing.T) {
 	t.Parallel()

@@ -60,8 +60,12 @@ func (w *work) Begin(ctx context.Context) ([]follow.Place, error) {
 		return nil, err
 	}
 	w.epoch = epoch
+	w.free.Clear()
 	places := make([]follow.Place, 0, len(found))
 	for _, at := range found {
+		if at.Parked == 0 {
+			w.free.Store(at.Tenant, struct{}{})
+		}
 		places = append(places, follow.Place{Tenant: at.Tenant, Position: at.Position})
 	}
 	return places, nil

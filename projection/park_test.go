@@ -159,6 +159,65 @@ func TestAPanicParksToo(t *testing.T) {
 	require.Equal(t, "it panics: it is poison", s.parked(r, "a")[0].Error)
 }
 
+// bewildered panics at the answer to what it asks.
+type bewildered struct{ tally }
+
+func (*bewildered) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	for _, e := range events {
+		if string(e.EventData) == `"poison"` {
+			ask.Queue(`select 1`).Query(func(pgx.Rows) error { panic("it is poison") })
+		}
+	}
+	calm := &tally{}
+	calm.cured.Store(true)
+	return calm.Apply(ask, generation, events)
+}
+
+// A panic over an answer parks like one over an event, and is told to who tries again.
+func TestAPanicOverAnAnswerParksToo(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&bewildered{})
+	s.appendTo("a", "bad", "poison")
+	last := s.appendTo("a", "other", "x")
+	s.append("b", good(3)...)
+	s.start(r)
+	s.waitFor(r, "a", last)
+	s.waitFor(r, "b", 3)
+	require.Equal(t, 1, s.counted("a", 1))
+	require.Equal(t, "it panics: it is poison", s.parked(r, "a")[0].Error)
+	again, err := r.Retry(t.Context(), "tally", "a", eventstore.Stream{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"event 1: it panics: it is poison"}, again.Errors)
+}
+
+// spare has no rows for events that mean nothing.
+type spare struct{ tally }
+
+func (p *spare) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+	means := func(e eventstore.Event) bool { return string(e.EventData) != `"nothing"` }
+	if !slices.ContainsFunc(events, means) {
+		return nil, nil
+	}
+	return p.tally.Apply(ask, generation, events)
+}
+
+// What is parked does not depend on how events were batched, so a rebuild parks what the live generation has parked.
+func TestWhatHasNoRowsWaitsBehindAParkedEventToo(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&spare{})
+	s.start(r)
+	s.waitFor(r, "a", s.appendTo("a", "bad", "poison"))
+	s.waitFor(r, "a", s.appendTo("a", "bad", "nothing"))
+	s.waitFor(r, "a", s.append("a", good(3)...))
+	require.EqualValues(t, 2, s.status(r).Parked)
+	_, err := r.Rebuild(t.Context(), "tally", 0)
+	require.NoError(t, err)
+	s.until(r, "it goes live", func(st projection.Status) bool { return st.Generation == 2 })
+	require.EqualValues(t, 2, s.status(r).Parked)
+}
+
 // Parked state survives the runner; a second one parks on.
 func TestWhatIsParkedStaysParkedAfterARestart(t *testing.T) {
 	t.Parallel()

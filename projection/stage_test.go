@@ -137,6 +137,13 @@ func (s *stage) appendType(tenant, eventType string, data ...string) int64 {
 
 func (s *stage) write(tenant, stream, eventType string, data ...string) int64 {
 	s.t.Helper()
+	head, err := s.tryToWrite(tenant, stream, eventType, data...)
+	require.NoError(s.t, err)
+	return head
+}
+
+func (s *stage) tryToWrite(tenant, stream, eventType string, data ...string) (int64, error) {
+	s.t.Helper()
 	events := make([]eventstore.NewEvent, 0, len(data))
 	for _, text := range data {
 		raw, err := json.Marshal(text)
@@ -148,8 +155,10 @@ func (s *stage) write(tenant, stream, eventType string, data ...string) int64 {
 	done, err := s.store.Append(s.t.Context(), tenant, eventstore.Lifecycle, []eventstore.Append{
 		{Stream: eventstore.Stream{Type: "Thing", ID: stream}, Events: events},
 	}, nil)
-	require.NoError(s.t, err)
-	return done[0].Position
+	if err != nil {
+		return 0, err
+	}
+	return done[0].Position, nil
 }
 
 func good(n int) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"phantom/eventstore"
@@ -22,6 +23,7 @@ type step struct {
 	projection Projection
 	id         identity
 	epoch      int64
+	free       sync.Map // tenants of whom nothing is parked, as this runner has left them
 }
 
 // read asks the feed for what follows the cursors.

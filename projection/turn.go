@@ -34,7 +34,10 @@ type sender interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
-func send(ctx context.Context, to sender, batch *pgx.Batch) error {
+// send asks, and hears the answers: those to a projection's questions by its own code, which may panic. The connection is in
+// the middle of something then, and nobody gets it again.
+func send(ctx context.Context, to sender, batch *pgx.Batch) (err error) {
+	defer recovered(&err)
 	if batch.Len() == 0 {
 		return nil
 	}
@@ -65,9 +68,9 @@ func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error)
 	}
 	defer conn.Release()
 	defer giveUp(ctx, conn.Conn())
-	if hurry && !slices.ContainsFunc(turns, (*turn).writes) {
+	if hurry && !slices.ContainsFunc(turns, s.waits) {
 		batch.Queue(`commit`)
-		return send(ctx, conn, &batch)
+		return s.left(send(ctx, conn, &batch), turns)
 	}
 	if err := send(ctx, conn, &batch); err != nil {
 		return err
@@ -80,7 +83,26 @@ func (s *step) apply(ctx context.Context, turns []*turn, hurry bool) (err error)
 		return err
 	}
 	batch.Queue(`commit`)
-	return send(ctx, conn, &batch)
+	return s.left(send(ctx, conn, &batch), turns)
+}
+
+// waits tells whether a turn has more to do than to move its checkpoint: rows, or perhaps events to park. What has no rows is
+// parked like the rest of its group: what is parked may not depend on how events were batched, or no rebuild goes live.
+func (s *step) waits(t *turn) bool {
+	_, free := s.free.Load(t.Page.Tenant)
+	return t.writes() || len(t.flow) > 0 && !free
+}
+
+// left remembers who has nothing parked. Nobody parks without moving the checkpoint, and then the next turn does not.
+func (s *step) left(err error, turns []*turn) error {
+	for _, t := range turns {
+		if err == nil && t.moved && t.parked == 0 && len(t.wait) == 0 {
+			s.free.Store(t.Page.Tenant, struct{}{})
+		} else {
+			s.free.Delete(t.Page.Tenant)
+		}
+	}
+	return err
 }
 
 // writes tells whether a turn has rows, or events to park.

@@ -19,11 +19,7 @@ import (
 func TestPlansMadeOnEmptyTablesAreThoseOfFullOnes(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	settings, err := pgxpool.ParseConfig(db.ServingURL)
-	require.NoError(t, err)
-	settings.MaxConns = 1
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
+	pool := pgtest.Tuned(t, db.ServingURL, func(settings *pgxpool.Config) { settings.MaxConns = 1 })
 	store := eventstore.New(pool)
 	to := func(stream string, n int) eventstore.Append {
 		return eventstore.Append{Stream: eventstore.Stream{Type: "Thing", ID: stream}, Events: eventstoretest.Batch(n)}

@@ -121,16 +121,12 @@ func TestOnlyTheAppendFunctionsInsert(t *testing.T) {
 func TestTenantsAreIsolated(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	settings, err := pgxpool.ParseConfig(db.ServingURL)
-	require.NoError(t, err)
-	settings.MaxConns = 1 // every statement meets the session that the last one left
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	// Every statement meets the session that the last one left.
+	pool := pgtest.Tuned(t, db.ServingURL, func(settings *pgxpool.Config) { settings.MaxConns = 1 })
 	store := eventstore.New(pool)
 	fill(t, store, "acme", 2)
 	fill(t, store, "globex", 5)
-	_, err = store.Load(t.Context(), "globex", eventstore.Lifecycle, stream("s"), eventstore.Range{})
+	_, err := store.Load(t.Context(), "globex", eventstore.Lifecycle, stream("s"), eventstore.Range{})
 	require.NoError(t, err)
 
 	for _, table := range []string{"lifecycle.events", "inference.events", "lifecycle.heads", "inference.heads", "phantom.commands"} {
@@ -234,17 +230,13 @@ func TestCheckRole(t *testing.T) {
 // assuming is a pool whose sessions have taken on a role.
 func assuming(t *testing.T, db *pgtest.Database, role string) *pgxpool.Pool {
 	t.Helper()
-	settings, err := pgxpool.ParseConfig(db.AdminURL)
-	require.NoError(t, err)
-	settings.MaxConns = 1
-	settings.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "set role "+role)
-		return err
-	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return pool
+	return pgtest.Tuned(t, db.AdminURL, func(settings *pgxpool.Config) {
+		settings.MaxConns = 1
+		settings.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "set role "+role)
+			return err
+		}
+	})
 }
 
 func TestCorruptionIsFound(t *testing.T) {

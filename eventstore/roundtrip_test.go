@@ -53,20 +53,17 @@ func (c *turns) taken() int {
 // TestOneRoundTrip: once its statement is prepared, each call asks the server once, however many events it carries.
 func TestOneRoundTrip(t *testing.T) {
 	t.Parallel()
-	settings, err := pgxpool.ParseConfig(pgtest.New(t).ServingURL)
-	require.NoError(t, err)
-	settings.MaxConns = 1
-	// Else a connection that was idle for a second is asked first whether it still lives.
-	settings.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	var conn *turns
-	settings.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		inner, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		conn = &turns{Conn: inner}
-		return conn, err
-	}
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := pgtest.Tuned(t, pgtest.New(t).ServingURL, func(settings *pgxpool.Config) {
+		settings.MaxConns = 1
+		// Else a connection that was idle for a second is asked first whether it still lives.
+		settings.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		settings.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			inner, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			conn = &turns{Conn: inner}
+			return conn, err
+		}
+	})
 	store := eventstore.New(pool)
 
 	command := 0

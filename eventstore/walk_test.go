@@ -42,14 +42,11 @@ func (p *pages) TraceBatchQuery(_ context.Context, _ *pgx.Conn, question pgx.Tra
 // single is a store with one connection, and what it sends.
 func single(t *testing.T, db *pgtest.Database) (*eventstore.Store, *pages) {
 	t.Helper()
-	settings, err := pgxpool.ParseConfig(db.ServingURL)
-	require.NoError(t, err)
 	sent := &pages{}
-	settings.MaxConns = 1
-	settings.ConnConfig.Tracer = sent
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := pgtest.Tuned(t, db.ServingURL, func(settings *pgxpool.Config) {
+		settings.MaxConns = 1
+		settings.ConnConfig.Tracer = sent
+	})
 	return eventstore.New(pool), sent
 }
 

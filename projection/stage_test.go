@@ -110,12 +110,10 @@ func (p *tally) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 // tuned is a pool as the stage's, changed.
 func (s *stage) tuned(change func(*pgxpool.Config)) *pgxpool.Pool {
 	s.t.Helper()
-	config := s.pool.Config()
-	change(config)
-	pool, err := pgxpool.NewWithConfig(s.t.Context(), config)
-	require.NoError(s.t, err)
-	s.t.Cleanup(pool.Close)
-	return pool
+	return pgtest.Tuned(s.t, s.db.ServingURL, func(settings *pgxpool.Config) {
+		settings.MaxConns = s.pool.Config().MaxConns
+		change(settings)
+	})
 }
 
 // appendTo writes events of type Counted to a stream.

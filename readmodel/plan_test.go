@@ -84,12 +84,7 @@ func TestCurvesReadTheRowsOfOneJob(t *testing.T) {
 	require.NoError(t, err)
 
 	seen := &asked{}
-	settings, err := pgxpool.ParseConfig(h.db.ServingURL)
-	require.NoError(t, err)
-	settings.ConnConfig.Tracer = seen
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := pgtest.Tuned(t, h.db.ServingURL, func(settings *pgxpool.Config) { settings.ConnConfig.Tracer = seen })
 	curves, err := readmodel.NewReader(pool).TrainingCurves(t.Context(), "acme", job, 0)
 	require.NoError(t, err)
 	require.Len(t, curves, 1)

@@ -95,12 +95,7 @@ func TestSearchRanksAndCountsUpToItsBounds(t *testing.T) {
 func TestSearchReadsWhatItFinds(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	settings, err := pgxpool.ParseConfig(db.ServingURL)
-	require.NoError(t, err)
-	settings.MaxConns = 1
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := pgtest.Tuned(t, db.ServingURL, func(settings *pgxpool.Config) { settings.MaxConns = 1 })
 	read := func(text string) (rows int) {
 		t.Helper()
 		var batch pgx.Batch
@@ -121,7 +116,7 @@ func TestSearchReadsWhatItFinds(t *testing.T) {
 	fill.Queue(`insert into phantom.projection_generation (projection, log) values ('search', 'lifecycle'), ('catalogue', 'lifecycle'), ('inference-activity', 'inference') on conflict do nothing`)
 	fill.Queue(fillSQL, "acme", 3000)
 	require.NoError(t, pool.SendBatch(t.Context(), &fill).Close())
-	_, err = pgtest.Pool(t, db.OwnerURL).Exec(t.Context(), "analyze phantom.search_word") // for the word with a typo alone
+	_, err := pgtest.Pool(t, db.OwnerURL).Exec(t.Context(), "analyze phantom.search_word") // for the word with a typo alone
 	require.NoError(t, err)
 	for _, text := range questions {
 		require.LessOrEqual(t, read(text), 500, text)

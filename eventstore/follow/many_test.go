@@ -95,13 +95,10 @@ func TestManyTenantsCostNoQueryEach(t *testing.T) {
 	all.Wait()
 
 	asked := &statements{count: map[string]int{}}
-	settings, err := pgxpool.ParseConfig(s.db.ServingURL)
-	require.NoError(t, err)
-	settings.MaxConns = 8
-	settings.ConnConfig.Tracer = asked
-	traced, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(traced.Close)
+	traced := pgtest.Tuned(t, s.db.ServingURL, func(settings *pgxpool.Config) {
+		settings.MaxConns = 8
+		settings.ConnConfig.Tracer = asked
+	})
 	s.tail = eventstore.NewTail(eventstore.New(traced), eventstore.Lifecycle)
 	s.background(func(ctx context.Context) { _ = s.tail.Run(ctx) })
 	var seen record

@@ -158,14 +158,10 @@ func (s *stage) count(tenant string) (rows int) {
 // named is a pool of the serving role whose sessions bear a name.
 func named(t *testing.T, db *pgtest.Database, name string) *pgxpool.Pool {
 	t.Helper()
-	settings, err := pgxpool.ParseConfig(db.ServingURL)
-	require.NoError(t, err)
-	settings.MaxConns = 8
-	settings.ConnConfig.RuntimeParams["application_name"] = name
-	pool, err := pgxpool.NewWithConfig(t.Context(), settings)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return pool
+	return pgtest.Tuned(t, db.ServingURL, func(settings *pgxpool.Config) {
+		settings.MaxConns = 8
+		settings.ConnConfig.RuntimeParams["application_name"] = name
+	})
 }
 
 // TestACursorThatSomebodyElseMovedIsNotMovedBack: the runner goes on where it finds it.

@@ -66,9 +66,15 @@ func (d *Database) Pool(tb testing.TB) *pgxpool.Pool {
 // Pool is a pool on any of a database's URLs; it closes before the database is dropped.
 func Pool(tb testing.TB, databaseURL string) *pgxpool.Pool {
 	tb.Helper()
+	return Tuned(tb, databaseURL, func(settings *pgxpool.Config) { settings.MaxConns = poolSize })
+}
+
+// Tuned is a pool on any of a database's URLs with settings of its own; it closes before the database is dropped.
+func Tuned(tb testing.TB, databaseURL string, change func(*pgxpool.Config)) *pgxpool.Pool {
+	tb.Helper()
 	settings, err := pgxpool.ParseConfig(databaseURL)
 	require.NoError(tb, err)
-	settings.MaxConns = poolSize
+	change(settings)
 	pool, err := pgxpool.NewWithConfig(tb.Context(), settings)
 	require.NoError(tb, err)
 	tb.Cleanup(pool.Close)

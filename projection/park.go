@@ -93,7 +93,9 @@ func (s *step) sort(ctx context.Context, conn sender, turns []*turn, asked bool)
 		if !t.moved || !sorts && asked {
 			continue
 		}
-		s.part(t, parked)
+		if !s.part(t, parked) && asked {
+			continue
+		}
 		if err := s.ask(&batch, []*turn{t}); err != nil {
 			return err
 		}
@@ -101,18 +103,22 @@ func (s *step) sort(ctx context.Context, conn sender, turns []*turn, asked bool)
 	return send(ctx, conn, &batch)
 }
 
-// part lets the events of a turn wait whose group has parked ones.
-func (s *step) part(t *turn, parked map[string]string) {
+// part lets the events of a turn wait whose group has parked ones, and tells whether there are any.
+func (s *step) part(t *turn, parked map[string]string) (waits bool) {
 	var flow []eventstore.Event
 	for _, e := range t.flow {
 		group := s.projection.Group(e)
-		if event, waits := parked[group]; waits {
+		if event, is := parked[group]; is {
 			t.wait = append(t.wait, aside{e, group, "waits behind " + event})
 		} else {
 			flow = append(flow, e)
 		}
 	}
-	t.flow, t.write = flow, nil
+	if len(t.wait) == 0 {
+		return false
+	}
+	t.flow, t.write, t.made = flow, nil, false
+	return true
 }
 
 // groups are the distinct groups of events.

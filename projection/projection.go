@@ -47,10 +47,10 @@ type Projection interface {
 	// Tables are all that Apply writes.
 	Tables() []Table
 	// Apply makes the rows of one tenant's events, at least one, in position order, in a generation. It queues what it asks
-	// the database, and returns what writes the rows once that is answered, or nil if there are none. Within a group no event comes after a later one;
-	// between groups a retry may. The events are other followers' too, and not to be changed. All runs in one transaction,
-	// which carries the tenant for row-level security, is shared with other tenants, and is rolled back on an error. An error
-	// that PostgreSQL or the network is not to blame for is the event's: see the package.
+	// the database, and returns what writes the rows once that is answered, or nil if there are none. Within a group no event
+	// comes after a later one; between groups a retry may. The events are other followers' too, and not to be changed. All runs
+	// in one transaction, which carries the tenant for row-level security, is shared with other tenants, and is rolled back on
+	// an error. An error that PostgreSQL or the network is not to blame for is the event's: see the package.
 	Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (Write, error)
 }
 

@@ -19,7 +19,8 @@ type turn struct {
 	flow  []eventstore.Event // to be applied
 	wait  []aside            // to be parked
 	asked pgx.Batch          // what the rows of flow depend on
-	write Write              // the rows of flow, once that is answered
+	write Write              // the rows of flow, once that is answered; nil if there are none
+	made  bool               // asked and write are those of flow
 
 	moved  bool  // the checkpoint has; else another runner was there, or nothing may move
 	parked int64 // events that were parked before
@@ -149,7 +150,7 @@ func (s *step) ask(batch *pgx.Batch, turns []*turn) error {
 		if len(t.flow) == 0 {
 			continue
 		}
-		if t.write == nil {
+		if !t.made {
 			if err := s.rows(t); err != nil {
 				return err
 			}
@@ -165,6 +166,7 @@ func (s *step) rows(t *turn) (err error) {
 	defer recovered(&err)
 	t.asked = pgx.Batch{}
 	t.write, err = s.projection.Apply(&t.asked, s.id.Generation, t.flow)
+	t.made = err == nil
 	return err
 }
 

@@ -20,15 +20,6 @@ type targetNames []domain.Target
 // Names implements activities.Targets.
 func (t targetNames) Names() []domain.Target { return t }
 
-// operators are the tenants whose admins may do what concerns all tenants.
-func (p *parts) operators() []domain.Tenant {
-	names := make([]domain.Tenant, len(p.cfg.File.Operators))
-	for i, name := range p.cfg.File.Operators {
-		names[i] = domain.Tenant(name)
-	}
-	return names
-}
-
 func (p *parts) targetNames() targetNames {
 	names := make(targetNames, len(p.cfg.File.Targets))
 	for i, target := range p.cfg.File.Targets {

@@ -5,6 +5,7 @@ import (
 
 	"phantom/access"
 	"phantom/api"
+	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/internal/config"
 	"phantom/workflows"
@@ -26,4 +27,13 @@ func serveAPI(ctx context.Context, p *parts) error {
 	return withBooks(ctx, keys, func(ctx context.Context) error {
 		return listen(ctx, "PHANTOM_API_ADDR", p.cfg.APIAddr, p.cfg.TLS, handler)
 	})
+}
+
+// operators are the tenants whose admins may do what concerns all tenants.
+func (p *parts) operators() []domain.Tenant {
+	names := make([]domain.Tenant, len(p.cfg.File.Operators))
+	for i, name := range p.cfg.File.Operators {
+		names[i] = domain.Tenant(name)
+	}
+	return names
 }

@@ -85,7 +85,7 @@ func (r *Reader) GetAnalytics(ctx context.Context, tenant domain.Tenant, id doma
 	var positions [2]int64
 	var batch pgx.Batch
 	for i, name := range []string{TrainingsName, DeploymentsName} {
-		batch.Queue(positionSQL, tenant, name).QueryRow(func(row pgx.Row) error { return row.Scan(&positions[i]) })
+		batch.Queue(positionSQL(), tenant, name).QueryRow(func(row pgx.Row) error { return row.Scan(&positions[i]) })
 	}
 	args := []any{tenant, id, f.From, f.To}
 	batch.Queue(bucketsInSQL+liveSQL(InferenceAnalyticsName), args...).Query(sums.read)

@@ -25,9 +25,11 @@ type asked struct {
 	questions []pgx.TraceBatchQueryData
 }
 
-func (*asked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+func (a *asked) TraceQueryStart(ctx context.Context, _ *pgx.Conn, question pgx.TraceQueryStartData) context.Context {
+	a.add(pgx.TraceBatchQueryData{SQL: question.SQL, Args: question.Args})
 	return ctx
 }
+
 func (*asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 func (*asked) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
@@ -36,6 +38,10 @@ func (*asked) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatch
 func (*asked) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 func (a *asked) TraceBatchQuery(_ context.Context, _ *pgx.Conn, question pgx.TraceBatchQueryData) {
+	a.add(question)
+}
+
+func (a *asked) add(question pgx.TraceBatchQueryData) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.questions = append(a.questions, question)

@@ -30,7 +30,7 @@ func (p *careless) Apply(ask *pgx.Batch, generation int, events []eventstore.Eve
 		return row.Scan(&seen)
 	})
 	write, err := p.tally.Apply(ask, generation, events)
-	return func(rows *pgx.Batch) error {
+	return func(rows *projection.Rows) error {
 		if err := write(rows); err != nil {
 			return err
 		}

@@ -133,7 +133,7 @@ func (p *stuck) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 	if err != nil || generation != p.generation || events[0].TenantID != p.tenant {
 		return write, err
 	}
-	return func(rows *pgx.Batch) error {
+	return func(rows *projection.Rows) error {
 		close(p.entered)
 		select {
 		case <-p.leave:

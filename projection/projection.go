@@ -55,7 +55,7 @@ type Projection interface {
 }
 
 // Write queues what writes the rows.
-type Write func(rows *pgx.Batch) error
+type Write func(rows *Rows) error
 
 // Table is a table of a projection, in the schema phantom; it has the columns tenant_id and generation.
 type Table struct {

@@ -90,7 +90,7 @@ func (p *tally) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 			ask.Queue(`select * from phantom.not_there`)
 		}
 	}
-	return func(rows *pgx.Batch) error {
+	return func(rows *projection.Rows) error {
 		for _, e := range events {
 			if p.applied != nil {
 				p.applied(e.Position)

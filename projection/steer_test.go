@@ -225,7 +225,7 @@ func (p *gated) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 	if err != nil || generation != p.generation {
 		return write, err
 	}
-	return func(rows *pgx.Batch) error {
+	return func(rows *projection.Rows) error {
 		select {
 		case <-p.gate:
 		case <-p.over:

@@ -173,21 +173,28 @@ func (s *step) rows(t *turn) (err error) {
 // write queues the rows of turns, and what is parked.
 func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
 	defer recovered(&err)
+	var rows Rows
 	for _, t := range turns {
 		if !t.moved || !t.writes() {
+			continue
+		}
+		rows.Batch = pgx.Batch{}
+		s.id.park(&rows.Batch, t.Page.Tenant, t.wait)
+		if t.write != nil {
+			if err := t.write(&rows); err != nil {
+				return err
+			}
+		}
+		if rows.Len() == 0 {
 			continue
 		}
 		if len(turns) > 1 || len(t.flow) == 0 { // else it is set
 			as(batch, t.Page.Tenant)
 		}
-		s.id.park(batch, t.Page.Tenant, t.wait)
-		if t.write == nil {
-			continue
-		}
-		if err := t.write(batch); err != nil {
-			return err
-		}
+		batch.QueuedQueries = append(batch.QueuedQueries, rows.QueuedQueries...)
 	}
+	rows.ends.queue(batch)
+	rows.made.queue(batch)
 	return nil
 }
 

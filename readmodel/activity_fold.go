@@ -74,7 +74,7 @@ func (InferenceActivity) Apply(_ *pgx.Batch, generation int, events []eventstore
 		inferences, failures, labels = append(inferences, c.inferences), append(failures, c.errors), append(labels, c.labels)
 		first, last = append(first, c.first), append(last, c.last)
 	}
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		write.Queue(countActivitySQL, events[0].TenantID, generation, ids, inferences, failures, labels, first, last)
 		return nil
 	}, nil

@@ -60,7 +60,7 @@ func (Aliases) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) 
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []aliasRow
 	collect(ask, &rows, ofModels("alias", aliasColumns, "a"), s.tenant, s.generation, models(facts))
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := aliasFold{newHistory[aliasRow](table{"alias", []string{"model_id", "alias"}}, s, rows)}
 		for _, fact := range facts {
 			fold.apply(fact)

@@ -1,6 +1,7 @@
 package readmodel
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,7 +52,7 @@ func (InferenceAnalytics) Apply(ask *pgx.Batch, generation int, events []eventst
 		labels: map[answerKey]*labelRow{}, made: map[answerKey]recorded{}, changed: map[answerKey]bool{},
 	}
 	fold.ask(ask, facts)
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		if err := fold.take(); err != nil {
 			return err
 		}
@@ -310,7 +311,8 @@ cross join lateral (
 // A bucket that only labels touch keeps its sketch.
 const storeBucketsSQL = `
 insert into phantom.inference_bucket as b
-select * from json_populate_recordset(null::phantom.inference_bucket, $1)
+select * from json_populate_recordset(null::phantom.inference_bucket, $1) r
+where set_config('phantom.tenant', r.tenant_id, true) is not null
 on conflict on constraint inference_bucket_pkey do update
 set inferences = b.inferences + excluded.inferences, errors = b.errors + excluded.errors,
 	confidences = b.confidences + excluded.confidences, confidence_sum = b.confidence_sum + excluded.confidence_sum,
@@ -319,10 +321,11 @@ set inferences = b.inferences + excluded.inferences, errors = b.errors + exclude
 
 const storeLabelsSQL = `
 insert into phantom.inference_label
-select * from json_populate_recordset(null::phantom.inference_label, $1)
+select * from json_populate_recordset(null::phantom.inference_label, $1) r
+where set_config('phantom.tenant', r.tenant_id, true) is not null
 on conflict on constraint inference_label_pkey do update set label = excluded.label`
 
-func (f *analyticsFold) write(batch *pgx.Batch) error {
+func (f *analyticsFold) write(batch *projection.Rows) error {
 	rows := make([]bucketRow, 0, len(f.buckets))
 	for _, bucket := range f.buckets {
 		bucket.row.Latency = bucket.latency.encode()
@@ -332,13 +335,5 @@ func (f *analyticsFold) write(batch *pgx.Batch) error {
 	for key := range f.changed {
 		labels = append(labels, *f.labels[key])
 	}
-	if len(rows) > 0 {
-		if err := queueRows(batch, storeBucketsSQL, rows); err != nil {
-			return err
-		}
-	}
-	if len(labels) > 0 {
-		return queueRows(batch, storeLabelsSQL, labels)
-	}
-	return nil
+	return errors.Join(projection.Make(batch, storeBucketsSQL, rows), projection.Make(batch, storeLabelsSQL, labels))
 }

@@ -81,7 +81,7 @@ func (Deployments) Apply(ask *pgx.Batch, generation int, events []eventstore.Eve
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []deploymentRow
 	collect(ask, &rows, loadDeploymentsSQL, s.tenant, s.generation, models(facts))
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := deploymentFold{newHistory[deploymentRow](
 			table{"deployment", []string{"model_id", "target", "version", "started_position"}}, s, rows)}
 		for _, fact := range facts {

@@ -1,12 +1,10 @@
 package readmodel
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"phantom/projection"
 )
 
 // placed is where a row stands: every table of the package has these columns, counters and appended
@@ -112,10 +110,10 @@ func (h *history[R, P]) end(key string, position int64) {
 // statistics of the tenant takes it for a small one, and would read all that it has.
 const endRowsSQL = `
 update phantom.%[1]s t set to_position = c.to_position
-from json_populate_recordset(null::phantom.%[1]s, $1) c
+from %[3]s c
 cross join lateral (
 	select r.ctid from phantom.%[1]s r
-	where r.tenant_id = $2 and r.generation = $3 and r.from_position = c.from_position%[2]s
+	where r.tenant_id = c.named and r.generation = c.generation and r.from_position = c.from_position%[2]s
 	offset 0) as found
 where t.ctid = found.ctid`
 
@@ -142,11 +140,13 @@ cross join lateral (
 	offset 0) as %[4]s`, tableName, column, columns, alias)
 }
 
+// storeRowsSQL inserts rows, each as its tenant: see projection.NamedRows, whose one column more has no place in a table.
 const storeRowsSQL = `
-insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[1]s, $1)`
+insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[1]s, $1) r
+where set_config('phantom.tenant', r.tenant_id, true) is not null`
 
-// write queues the statements: first the ends, because a key may have one row without an end only.
-func (h *history[R, P]) write(batch *pgx.Batch) error {
+// write queues the statements.
+func (h *history[R, P]) write(rows *projection.Rows) error {
 	if len(h.ended) > 0 {
 		var same strings.Builder
 		for _, column := range h.table.keys {
@@ -154,34 +154,23 @@ func (h *history[R, P]) write(batch *pgx.Batch) error {
 		}
 		ends := make([]map[string]any, len(h.ended))
 		for i, row := range h.ended {
-			ends[i] = map[string]any{"from_position": row.place().FromPosition, "to_position": row.place().ToPosition}
+			place := row.place()
+			ends[i] = map[string]any{
+				"tenant_id": place.TenantID, "generation": place.Generation, "from_position": place.FromPosition, "to_position": place.ToPosition,
+			}
 			for n, value := range row.keys() {
 				ends[i][h.table.keys[n]] = value
 			}
 		}
-		if err := queueRows(batch, fmt.Sprintf(endRowsSQL, h.table.name, same.String()), ends, h.scope.tenant, h.scope.generation); err != nil {
+		table := "phantom." + h.table.name
+		if err := projection.End(rows, fmt.Sprintf(endRowsSQL, h.table.name, same.String(), projection.NamedRows(table)), ends); err != nil {
 			return err
 		}
 	}
-	return store(batch, h.table.name, h.made)
+	return store(rows, h.table.name, h.made)
 }
 
 // store queues the insert of whole rows.
-func store[R any](batch *pgx.Batch, tableName string, rows []R) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	return queueRows(batch, fmt.Sprintf(storeRowsSQL, tableName), rows)
-}
-
-// queueRows gives rows to a statement as one JSON array, whose names are the columns, before what else it takes.
-func queueRows[R any](batch *pgx.Batch, sql string, rows []R, args ...any) error {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(rows); err != nil {
-		return fmt.Errorf("rows as JSON: %w", err)
-	}
-	batch.Queue(sql, append([]any{text.Bytes()}, args...)...)
-	return nil
+func store[R any](rows *projection.Rows, tableName string, all []R) error {
+	return projection.Make(rows, fmt.Sprintf(storeRowsSQL, tableName), all)
 }

@@ -116,7 +116,7 @@ func (Catalogue) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 	if tagged := keys(facts, retagged); len(tagged) > 0 {
 		collect(ask, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, tagged)
 	}
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := catalogueFold{
 			models: newHistory[modelRow](table{"model", []string{"model_id"}}, s, rows),
 			tags:   newHistory[tagRow](table{"model_tag", []string{"model_id", "key"}}, s, tags),

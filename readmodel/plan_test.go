@@ -135,7 +135,7 @@ func (p watched) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 	if write == nil {
 		return nil, err
 	}
-	return func(rows *pgx.Batch) error {
+	return func(rows *projection.Rows) error {
 		if err := write(rows); err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func (Rollouts) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 	}
 	var rows []rolloutRow
 	collect(ask, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, rollouts)
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := rolloutFold{
 			scope:   s,
 			history: newHistory[rolloutRow](table{"rollout", []string{"model_id", "rollout_id"}}, s, rows),

@@ -92,7 +92,7 @@ func (Sagas) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (p
 	}
 	var rows []sagaRow
 	collect(ask, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := sagaFold{newHistory[sagaRow](table{"saga", []string{"saga_id", "run_id"}}, s, rows)}
 		for _, fact := range facts {
 			fold.apply(fact)

@@ -76,7 +76,7 @@ func (Search) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (
 	if old := keys(facts, oldModel); len(old) > 0 {
 		collect(ask, &rows, loadSearchSQL, s.tenant, s.generation, old)
 	}
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := searchFold{scope: s, rows: map[domain.ModelID]*searchRow{}, words: map[string]bool{}}
 		for i := range rows {
 			fold.rows[rows[i].ModelID] = &rows[i]
@@ -127,7 +127,7 @@ func (f *searchFold) apply(r recorded) error {
 	return nil
 }
 
-func (f *searchFold) write(batch *pgx.Batch, touched []domain.ModelID) error {
+func (f *searchFold) write(batch *projection.Rows, touched []domain.ModelID) error {
 	var gone []domain.ModelID
 	var rows []searchRow
 	for _, id := range touched {
@@ -141,19 +141,14 @@ func (f *searchFold) write(batch *pgx.Batch, touched []domain.ModelID) error {
 		batch.Queue(`delete from phantom.model_search where tenant_id = $1 and generation = $2 and model_id = any ($3)`,
 			f.scope.tenant, f.scope.generation, gone)
 	}
-	if len(rows) > 0 {
-		if err := queueRows(batch, fmt.Sprintf(storeSearchSQL, "model_search"), rows); err != nil {
-			return err
-		}
+	if err := projection.Make(batch, fmt.Sprintf(storeSearchSQL, "model_search"), rows); err != nil {
+		return err
 	}
 	said := make([]wordRow, 0, len(f.words))
 	for _, word := range slices.Sorted(maps.Keys(f.words)) {
 		said = append(said, wordRow{f.scope.tenant, f.scope.generation, word})
 	}
-	if len(said) == 0 {
-		return nil
-	}
-	return queueRows(batch, fmt.Sprintf(storeRowsSQL, "search_word")+` on conflict do nothing`, said)
+	return projection.Make(batch, fmt.Sprintf(storeRowsSQL, "search_word")+` on conflict do nothing`, said)
 }
 
 // mostPositions is how many places of its words a tsvector can tell apart; what comes later is found as well.

@@ -73,7 +73,7 @@ insert into phantom.training_progress
 select $1, $2, * from unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::double precision[],
     $9::jsonb[], $10::timestamptz[])`
 
-func (p *progressRows) write(batch *pgx.Batch, s scope) {
+func (p *progressRows) write(batch *projection.Rows, s scope) {
 	if len(p.positions) > 0 {
 		batch.Queue(storeProgressSQL, s.tenant, s.generation,
 			p.models, p.jobs, p.positions, p.epochs, p.steps, p.percentages, p.metrics, p.at)
@@ -123,7 +123,7 @@ func (Trainings) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 	}
 	var rows []trainingRow
 	collect(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, jobs)
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := trainingFold{history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows)}
 		if err := inOrder(facts, fold.apply); err != nil {
 			return err

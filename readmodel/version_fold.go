@@ -80,7 +80,7 @@ func (Versions) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 		ids, versions := deployedVersions(facts)
 		collect(ask, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, moved, ids, versions)
 	}
-	return func(write *pgx.Batch) error {
+	return func(write *projection.Rows) error {
 		fold := versionFold{newHistory[versionRow](table{"version", []string{"model_id", "version"}}, s, rows)}
 		if err := inOrder(facts, fold.apply); err != nil {
 			return err

@@ -24,7 +24,7 @@ import (
 // careless names no tenant when it writes.
 type careless struct{ tally }
 
-func (p *careless) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *careless) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	seen := 0
 	ask.Queue(`select count(*) from phantom.tally where generation = $1`, generation).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&seen)

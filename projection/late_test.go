@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -128,7 +127,7 @@ type stuck struct {
 	over       <-chan struct{} // the test
 }
 
-func (p *stuck) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *stuck) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	write, err := p.tally.Apply(ask, generation, events)
 	if err != nil || generation != p.generation || events[0].TenantID != p.tenant {
 		return write, err

@@ -140,7 +140,7 @@ func TestWhatIsNoEventsFaultNeverParks(t *testing.T) {
 // wild panics at what the tally cannot apply.
 type wild struct{ tally }
 
-func (p *wild) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *wild) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	write, err := p.tally.Apply(ask, generation, events)
 	if err != nil {
 		panic(err)
@@ -162,7 +162,7 @@ func TestAPanicParksToo(t *testing.T) {
 // bewildered panics at the answer to what it asks.
 type bewildered struct{ tally }
 
-func (*bewildered) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (*bewildered) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	for _, e := range events {
 		if string(e.EventData) == `"poison"` {
 			ask.Queue(`select 1`).Query(func(pgx.Rows) error { panic("it is poison") })
@@ -194,7 +194,7 @@ func TestAPanicOverAnAnswerParksToo(t *testing.T) {
 // spare has no rows for events that mean nothing.
 type spare struct{ tally }
 
-func (p *spare) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *spare) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	means := func(e eventstore.Event) bool { return string(e.EventData) != `"nothing"` }
 	if !slices.ContainsFunc(events, means) {
 		return nil, nil

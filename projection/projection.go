@@ -25,8 +25,6 @@ package projection
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/eventstore"
 )
 
@@ -51,7 +49,7 @@ type Projection interface {
 	// comes after a later one; between groups a retry may. The events are other followers' too, and not to be changed. All runs
 	// in one transaction, which carries the tenant for row-level security, is shared with other tenants, and is rolled back on
 	// an error. An error that PostgreSQL or the network is not to blame for is the event's: see the package.
-	Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (Write, error)
+	Apply(ask *Questions, generation int, events []eventstore.Event) (Write, error)
 }
 
 // Write queues what writes the rows.

@@ -118,7 +118,7 @@ func (s *step) replay(ctx context.Context, tenant, group string, most int) (appl
 		if !slices.Equal(now, positions) {
 			return errMoved
 		}
-		if err := s.again(ctx, tx, events); err != nil {
+		if err := s.again(ctx, tx, tenant, events); err != nil {
 			cause = err
 			return err
 		}
@@ -135,16 +135,18 @@ func (s *step) replay(ctx context.Context, tenant, group string, most int) (appl
 	return 0, cause, nil
 }
 
-// again applies events in a transaction that carries their tenant.
-func (s *step) again(ctx context.Context, tx pgx.Tx, events []eventstore.Event) error {
-	t := &turn{flow: events, moved: true}
-	if err := s.rows(t); err != nil {
-		return err
-	}
-	if err := send(ctx, tx, &t.asked); err != nil {
-		return err
-	}
+// again applies events in a transaction.
+func (s *step) again(ctx context.Context, tx pgx.Tx, tenant string, events []eventstore.Event) error {
+	t := newTurn(0, eventstore.Page{Tenant: tenant, Events: events})
+	t.moved = true
 	var batch pgx.Batch
+	if err := s.ask(&batch, []*turn{t}); err != nil {
+		return err
+	}
+	if err := send(ctx, tx, &batch); err != nil {
+		return err
+	}
+	batch = pgx.Batch{}
 	if err := s.write(&batch, []*turn{t}); err != nil {
 		return err
 	}

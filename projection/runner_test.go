@@ -237,7 +237,7 @@ func TestTheFeedRoleAloneSeesAllPlaces(t *testing.T) {
 // hasty takes too long over more than a few events.
 type hasty struct{ tally }
 
-func (p *hasty) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *hasty) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	if len(events) > 3 {
 		return nil, context.DeadlineExceeded
 	}

@@ -81,7 +81,7 @@ func (*tally) Group(e eventstore.Event) string {
 	return group
 }
 
-func (p *tally) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *tally) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	for _, e := range events {
 		if string(e.EventData) == `"poison"` && !p.cured.Load() {
 			return nil, errors.New("it is poison")

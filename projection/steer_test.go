@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"phantom/eventstore"
@@ -220,7 +219,7 @@ type gated struct {
 	over       <-chan struct{} // the test
 }
 
-func (p *gated) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p *gated) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	write, err := p.tally.Apply(ask, generation, events)
 	if err != nil || generation != p.generation {
 		return write, err

@@ -18,7 +18,7 @@ type turn struct {
 
 	flow  []eventstore.Event // to be applied
 	wait  []aside            // to be parked
-	asked pgx.Batch          // what the rows of flow depend on
+	asked Questions          // what the rows of flow depend on
 	write Write              // the rows of flow, once that is answered; nil if there are none
 	made  bool               // asked and write are those of flow
 
@@ -146,6 +146,7 @@ func as(batch *pgx.Batch, tenant string) {
 
 // ask queues what the rows of turns depend on.
 func (s *step) ask(batch *pgx.Batch, turns []*turn) error {
+	var lookUps []LookUp
 	for _, t := range turns {
 		if len(t.flow) == 0 {
 			continue
@@ -155,16 +156,25 @@ func (s *step) ask(batch *pgx.Batch, turns []*turn) error {
 				return err
 			}
 		}
-		as(batch, t.Page.Tenant)
-		batch.QueuedQueries = append(batch.QueuedQueries, t.asked.QueuedQueries...)
+		t.alone(batch, &t.asked.Batch)
+		lookUps = append(lookUps, t.asked.lookUps...)
 	}
+	queueLookUps(batch, lookUps)
 	return nil
+}
+
+// alone queues statements of a turn's tenant.
+func (t *turn) alone(batch, own *pgx.Batch) {
+	if own.Len() > 0 {
+		as(batch, t.Page.Tenant)
+		batch.QueuedQueries = append(batch.QueuedQueries, own.QueuedQueries...)
+	}
 }
 
 // rows asks for what the rows of a turn depend on. A panic is the fault of one of the events, like an error.
 func (s *step) rows(t *turn) (err error) {
 	defer recovered(&err)
-	t.asked = pgx.Batch{}
+	t.asked = Questions{}
 	t.write, err = s.projection.Apply(&t.asked, s.id.Generation, t.flow)
 	t.made = err == nil
 	return err
@@ -185,13 +195,7 @@ func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
 				return err
 			}
 		}
-		if rows.Len() == 0 {
-			continue
-		}
-		if len(turns) > 1 || len(t.flow) == 0 { // else it is set
-			as(batch, t.Page.Tenant)
-		}
-		batch.QueuedQueries = append(batch.QueuedQueries, rows.QueuedQueries...)
+		t.alone(batch, &rows.Batch)
 	}
 	rows.ends.queue(batch)
 	rows.made.queue(batch)

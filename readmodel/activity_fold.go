@@ -3,8 +3,6 @@ package readmodel
 import (
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -52,7 +50,7 @@ set inferences = a.inferences + excluded.inferences,
 	last_inference_at = greatest(a.last_inference_at, excluded.last_inference_at)`
 
 // Apply adds a batch's counts. That it is added once is the checkpoint's doing.
-func (InferenceActivity) Apply(_ *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (InferenceActivity) Apply(_ *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err

@@ -3,8 +3,6 @@ package readmodel
 import (
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -52,14 +50,14 @@ func (Aliases) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the aliases' rows.
-func (Aliases) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Aliases) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []aliasRow
-	collect(ask, &rows, ofModels("alias", aliasColumns, "a"), s.tenant, s.generation, models(facts))
+	lookUp(ask, &rows, ofModels("alias", aliasColumns, "a"), s, models(facts))
 	return func(write *projection.Rows) error {
 		fold := aliasFold{newHistory[aliasRow](table{"alias", []string{"model_id", "alias"}}, s, rows)}
 		for _, fact := range facts {

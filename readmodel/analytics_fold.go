@@ -42,7 +42,7 @@ func (InferenceAnalytics) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the buckets that it touches: what it adds is written once.
-func (InferenceAnalytics) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (InferenceAnalytics) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (InferenceAnalytics) Apply(ask *pgx.Batch, generation int, events []eventst
 		scope: scope{events[0].TenantID, generation}, buckets: map[bucketKey]*bucketDelta{},
 		labels: map[answerKey]*labelRow{}, made: map[answerKey]recorded{}, changed: map[answerKey]bool{},
 	}
-	fold.ask(ask, facts)
+	fold.ask(&ask.Batch, facts)
 	return func(write *projection.Rows) error {
 		if err := fold.take(); err != nil {
 			return err

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -65,22 +63,22 @@ func (Deployments) Tables() []projection.Table {
 }
 
 const loadDeploymentsSQL = `
-select d.from_position, ` + deploymentColumns + `
-from unnest($3::text[]) as k (id)
+select k.tenant, d.from_position, ` + deploymentColumns + `
+from ` + projection.NamedKeys + ` k
 cross join lateral (
 	select * from phantom.deployment r
-	where r.tenant_id = $1 and r.generation = $2 and r.model_id = k.id and r.to_position is null and r.ended_at is null
+	where r.tenant_id = k.tenant and r.generation = $2 and r.model_id = k.id and r.to_position is null and r.ended_at is null
 	offset 0) as d`
 
 // Apply folds a batch into the deployments' rows.
-func (Deployments) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Deployments) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
 	}
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []deploymentRow
-	collect(ask, &rows, loadDeploymentsSQL, s.tenant, s.generation, models(facts))
+	lookUp(ask, &rows, loadDeploymentsSQL, s, models(facts))
 	return func(write *projection.Rows) error {
 		fold := deploymentFold{newHistory[deploymentRow](
 			table{"deployment", []string{"model_id", "target", "version", "started_position"}}, s, rows)}

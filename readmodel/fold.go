@@ -146,6 +146,19 @@ func collect[R any](batch *pgx.Batch, into *[]R, sql string, args ...any) {
 	})
 }
 
+// lookUp queues a look-up by keys whose rows become structs by their names.
+func lookUp[R any, K ~string](ask *projection.Questions, into *[]R, sql string, s scope, keys []K) {
+	plain := make([]string, len(keys))
+	for i, key := range keys {
+		plain[i] = string(key)
+	}
+	ask.LookUp(projection.LookUp{SQL: sql, Tenant: s.tenant, Generation: s.generation, Keys: plain, Take: func(found pgx.CollectableRow) error {
+		row, err := pgx.RowToStructByNameLax[R](behind{found, nil})
+		*into = append(*into, row)
+		return err
+	}})
+}
+
 // inOrder applies facts one after the other, up to the first that cannot be.
 func inOrder(facts []recorded, apply func(recorded) error) error {
 	for _, fact := range facts {

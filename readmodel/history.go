@@ -117,25 +117,25 @@ cross join lateral (
 	offset 0) as found
 where t.ctid = found.ctid`
 
-// ofModels reads the current rows of models ($3) of a generation ($2) of a tenant ($1).
+// ofModels looks up the current rows of models.
 func ofModels(tableName, columns, alias string) string {
 	return fmt.Sprintf(`
-select %[2]s
-from unnest($3::text[]) as k (id)
+select k.tenant, %[2]s
+from `+projection.NamedKeys+` k
 cross join lateral (
 	select * from phantom.%[1]s r
-	where r.tenant_id = $1 and r.generation = $2 and r.model_id = k.id and r.to_position is null
+	where r.tenant_id = k.tenant and r.generation = $2 and r.model_id = k.id and r.to_position is null
 	offset 0) as %[3]s`, tableName, columns, alias)
 }
 
-// ofChildren is ofModels for rows of a model's parts, whose keys ($3) are made by childKey.
+// ofChildren is ofModels for rows of a model's parts, whose keys are made by childKey.
 func ofChildren(tableName, column, columns, alias string) string {
 	return fmt.Sprintf(`
-select %[3]s
-from unnest($3::text[]) as k (id)
+select k.tenant, %[3]s
+from `+projection.NamedKeys+` k
 cross join lateral (
 	select * from phantom.%[1]s c
-	where c.tenant_id = $1 and c.generation = $2 and c.to_position is null
+	where c.tenant_id = k.tenant and c.generation = $2 and c.to_position is null
 		and c.model_id = split_part(k.id, '/', 1) and c.%[2]s = split_part(k.id, '/', 2)
 	offset 0) as %[4]s`, tableName, column, columns, alias)
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -102,7 +100,7 @@ func types(events ...domain.Event) []string {
 }
 
 // Apply folds a batch into the models' rows.
-func (Catalogue) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Catalogue) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -111,10 +109,10 @@ func (Catalogue) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 	var rows []modelRow
 	var tags []tagRow
 	if old := keys(facts, oldModel); len(old) > 0 {
-		collect(ask, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s.tenant, s.generation, old)
+		lookUp(ask, &rows, ofModels("model", "m.from_position, "+modelColumns, "m"), s, old)
 	}
 	if tagged := keys(facts, retagged); len(tagged) > 0 {
-		collect(ask, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s.tenant, s.generation, tagged)
+		lookUp(ask, &tags, ofModels("model_tag", "t.from_position, t.model_id, t.key, t.value", "t"), s, tagged)
 	}
 	return func(write *projection.Rows) error {
 		fold := catalogueFold{

@@ -130,7 +130,7 @@ join pg_index x on x.indrelid = c.oid
 join pg_class i on i.oid = x.indexrelid
 where c.relnamespace = 'phantom'::regnamespace and c.relname = any ($1)`
 
-func (p watched) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p watched) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	write, err := p.Projection.Apply(ask, generation, events)
 	if write == nil {
 		return nil, err

@@ -132,7 +132,7 @@ func askOne[R any](ctx context.Context, r *Reader, q *query, kind, id string) (r
 from s
 cross join lateral (select asked.* from (`+q.sql.String()+`) asked where s.tenant is not null limit 1) found`, q.args...)
 	row, err = pgx.CollectOneRow(found, func(found pgx.CollectableRow) (R, error) {
-		return pgx.RowToStructByNameLax[R](placedRow{found, &position})
+		return pgx.RowToStructByNameLax[R](behind{found, &position})
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -144,21 +144,21 @@ cross join lateral (select asked.* from (`+q.sql.String()+`) asked where s.tenan
 	}
 }
 
-// placedRow is a row behind the place of its projection.
-type placedRow struct {
+// behind is a row behind a column that goes elsewhere, or nowhere.
+type behind struct {
 	pgx.CollectableRow
 
-	position *int64
+	first any
 }
 
 // FieldDescriptions implements pgx.CollectableRow.
-func (p placedRow) FieldDescriptions() []pgconn.FieldDescription {
-	return p.CollectableRow.FieldDescriptions()[1:]
+func (b behind) FieldDescriptions() []pgconn.FieldDescription {
+	return b.CollectableRow.FieldDescriptions()[1:]
 }
 
 // Scan implements pgx.CollectableRow.
-func (p placedRow) Scan(into ...any) error {
-	return p.CollectableRow.Scan(append([]any{p.position}, into...)...)
+func (b behind) Scan(into ...any) error {
+	return b.CollectableRow.Scan(append([]any{b.first}, into...)...)
 }
 
 // utc is the same instant as everybody prints it.

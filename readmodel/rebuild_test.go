@@ -34,7 +34,7 @@ type stamped struct{ readmodel.Catalogue }
 
 const stamp = "of generation ?"
 
-func (p stamped) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (p stamped) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	own := make([]eventstore.Event, len(events))
 	for i, e := range events {
 		own[i] = e

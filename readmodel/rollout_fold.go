@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -90,7 +88,7 @@ func (Rollouts) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the rollouts' rows.
-func (Rollouts) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Rollouts) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -101,7 +99,7 @@ func (Rollouts) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 		return nil, nil
 	}
 	var rows []rolloutRow
-	collect(ask, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s.tenant, s.generation, rollouts)
+	lookUp(ask, &rows, ofChildren("rollout", "rollout_id", "r.from_position, "+rolloutColumns, "r"), s, rollouts)
 	return func(write *projection.Rows) error {
 		fold := rolloutFold{
 			scope:   s,

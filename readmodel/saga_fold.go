@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -77,7 +75,7 @@ cross join lateral (
 	offset 0) as s`
 
 // Apply folds a batch into the sagas' rows.
-func (Sagas) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Sagas) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -91,7 +89,7 @@ func (Sagas) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (p
 		return nil, nil
 	}
 	var rows []sagaRow
-	collect(ask, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
+	collect(&ask.Batch, &rows, loadSagasSQL, s.tenant, s.generation, ids, runs)
 	return func(write *projection.Rows) error {
 		fold := sagaFold{newHistory[sagaRow](table{"saga", []string{"saga_id", "run_id"}}, s, rows)}
 		for _, fact := range facts {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -56,17 +54,17 @@ func (Search) Tables() []projection.Table {
 }
 
 const loadSearchSQL = `
-select s.model_id, s.name, s.model_type, s.algorithm, s.tags, s.description
-from unnest($3::text[]) as k (id)
+select k.tenant, s.model_id, s.name, s.model_type, s.algorithm, s.tags, s.description
+from ` + projection.NamedKeys + ` k
 cross join lateral (
-	select * from phantom.model_search r where r.tenant_id = $1 and r.generation = $2 and r.model_id = k.id offset 0) as s`
+	select * from phantom.model_search r where r.tenant_id = k.tenant and r.generation = $2 and r.model_id = k.id offset 0) as s`
 
 const storeSearchSQL = storeRowsSQL + `
 on conflict on constraint model_search_pkey do update
 set tags = excluded.tags, description = excluded.description, words = excluded.words`
 
 // Apply writes the last state of each model of a batch, and its words.
-func (Search) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Search) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -74,7 +72,7 @@ func (Search) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []searchRow
 	if old := keys(facts, oldModel); len(old) > 0 {
-		collect(ask, &rows, loadSearchSQL, s.tenant, s.generation, old)
+		lookUp(ask, &rows, loadSearchSQL, s, old)
 	}
 	return func(write *projection.Rows) error {
 		fold := searchFold{scope: s, rows: map[domain.ModelID]*searchRow{}, words: map[string]bool{}}

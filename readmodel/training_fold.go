@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -111,7 +109,7 @@ func (Trainings) Tables() []projection.Table {
 }
 
 // Apply folds a batch into the trainings' rows.
-func (Trainings) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Trainings) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -122,7 +120,7 @@ func (Trainings) Apply(ask *pgx.Batch, generation int, events []eventstore.Event
 		return nil, nil
 	}
 	var rows []trainingRow
-	collect(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s.tenant, s.generation, jobs)
+	lookUp(ask, &rows, ofChildren("training", "training_job_id", "t.from_position, "+trainingColumns, "t"), s, jobs)
 	return func(write *projection.Rows) error {
 		fold := trainingFold{history: newHistory[trainingRow](table{"training", []string{"model_id", "training_job_id"}}, s, rows)}
 		if err := inOrder(facts, fold.apply); err != nil {

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"phantom/domain"
 	"phantom/eventstore"
 	"phantom/projection"
@@ -63,13 +61,11 @@ func (Versions) Tables() []projection.Table {
 }
 
 // A deployment takes the target from the version that had it, so those that have one are loaded too.
-const neededVersionsSQL = `
-where (jsonb_array_length(v.deployed_targets) > 0
-		or exists (select from unnest($4::text[], $5::text[]) as k (model_id, version)
-			where k.model_id = v.model_id and k.version = v.version))`
+const servingVersionsSQL = `
+where jsonb_array_length(v.deployed_targets) > 0`
 
 // Apply folds a batch into the versions' rows.
-func (Versions) Apply(ask *pgx.Batch, generation int, events []eventstore.Event) (projection.Write, error) {
+func (Versions) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
 	facts, err := decode(events)
 	if err != nil {
 		return nil, err
@@ -77,8 +73,10 @@ func (Versions) Apply(ask *pgx.Batch, generation int, events []eventstore.Event)
 	s := scope{tenant: events[0].TenantID, generation: generation}
 	var rows []versionRow
 	if moved := keys(facts, deployedModel); len(moved) > 0 {
-		ids, versions := deployedVersions(facts)
-		collect(ask, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+neededVersionsSQL, s.tenant, s.generation, moved, ids, versions)
+		lookUp(ask, &rows, ofModels("version", "v.from_position, "+versionColumns, "v")+servingVersionsSQL, s, moved)
+	}
+	if deployed := keys(facts, deployedVersion); len(deployed) > 0 {
+		lookUp(ask, &rows, ofChildren("version", "version", "v.from_position, "+versionColumns, "v"), s, deployed)
 	}
 	return func(write *projection.Rows) error {
 		fold := versionFold{newHistory[versionRow](table{"version", []string{"model_id", "version"}}, s, rows)}
@@ -95,13 +93,9 @@ func deployedModel(r recorded) (domain.ModelID, bool) {
 	return r.model, !made
 }
 
-func deployedVersions(facts []recorded) (ids []domain.ModelID, versions []domain.Version) {
-	for _, fact := range facts {
-		if e, ok := fact.Event.(domain.ModelDeployed); ok {
-			ids, versions = append(ids, fact.model), append(versions, e.Version)
-		}
-	}
-	return ids, versions
+func deployedVersion(r recorded) (string, bool) {
+	e, deployed := r.Event.(domain.ModelDeployed)
+	return childKey(r.model, string(e.Version)), deployed
 }
 
 type versionFold struct {

@@ -92,7 +92,7 @@ type anew struct {
 
 func (a anew) Name() string { return fmt.Sprintf("%s-%d", a.Projection.Name(), a.generation) }
 
-func (a anew) Apply(ask *pgx.Batch, _ int, events []eventstore.Event) (projection.Write, error) {
+func (a anew) Apply(ask *projection.Questions, _ int, events []eventstore.Event) (projection.Write, error) {
 	return a.Projection.Apply(ask, a.generation, events)
 }
 

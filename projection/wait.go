@@ -33,10 +33,12 @@ func (e *NotReached) Error() string {
 // Unwrap makes a NotReached an ErrNotReached.
 func (e *NotReached) Unwrap() error { return ErrNotReached }
 
-// The polling of a waiter that nobody wakes: the first pause, and the longest.
+// The polling of a waiter that nobody wakes: the first pause, and the longest, which is the only one where a runner of this
+// process has moved a place of the projection of late.
 const (
 	firstPoll = 5 * time.Millisecond
 	lastPoll  = 250 * time.Millisecond
+	late      = time.Second
 )
 
 // WaitFor returns when the rows that the projection shows of the tenant hold everything up to the
@@ -48,7 +50,11 @@ func (r *Runner) WaitFor(ctx context.Context, name, tenant string, position int6
 		return err
 	}
 	last := shown{}
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+	pause := firstPoll
+	if t.seen.lately() {
+		pause = lastPoll
+	}
+	for ; ; pause = min(2*pause, lastPoll) {
 		changed := t.seen.change(tenant)
 		at, err := r.shown(ctx, name, tenant)
 		switch {
@@ -114,6 +120,7 @@ func sleep(ctx context.Context, changed <-chan struct{}, pause time.Duration) bo
 // seen wakes those who wait for a tenant's place to move.
 type seen struct {
 	mu      sync.Mutex
+	last    time.Time                // somebody has moved
 	waiters map[string]chan struct{} // by tenant; closed when it moves
 }
 
@@ -123,10 +130,18 @@ func newSeen() *seen { return &seen{waiters: map[string]chan struct{}{}} }
 func (s *seen) moved(tenant string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.last = time.Now()
 	if changed, waited := s.waiters[tenant]; waited {
 		close(changed)
 		delete(s.waiters, tenant)
 	}
+}
+
+// lately tells whether a place has moved of late.
+func (s *seen) lately() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.last) < late
 }
 
 // all wakes everybody.

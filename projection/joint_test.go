@@ -84,6 +84,91 @@ func TestTenantsOfOneTransactionAreApart(t *testing.T) {
 	require.Equal(t, map[int]int{1: 5}, s.times("d"))
 }
 
+// wholly looks its rows up together with other tenants, and writes whole ones; "theirs" would be another tenant's.
+type wholly struct{ tally }
+
+type tallyRow struct {
+	TenantID   string `json:"tenant_id"`
+	Generation int    `json:"generation"`
+	Position   int64  `json:"position"`
+	Times      int64  `json:"times"`
+}
+
+func (r tallyRow) Tenant() string { return r.TenantID }
+
+func (p *wholly) Apply(ask *projection.Questions, generation int, events []eventstore.Event) (projection.Write, error) {
+	tenant, seen := events[0].TenantID, int64(0)
+	ask.LookUp(projection.LookUp{
+		SQL: `select k.tenant, t.position from ` + projection.NamedKeys + ` k cross join lateral (
+			select * from phantom.tally r where r.tenant_id = k.tenant and r.generation = $2 and r.times::text = k.id offset 0) t`,
+		Tenant: tenant, Generation: generation, Keys: []string{"1000"},
+		Take: func(pgx.CollectableRow) error { seen++; return nil },
+	})
+	return func(rows *projection.Rows) error {
+		var all []tallyRow
+		for _, e := range events {
+			row := tallyRow{tenant, generation, e.Position, 1000}
+			if string(e.EventData) == `"theirs"` {
+				row.TenantID = "b"
+			}
+			all = append(all, row)
+		}
+		if seen > 0 {
+			last := tallyRow{tenant, generation, 1, 1000 + seen}
+			if err := projection.End(rows, `update phantom.tally t set times = c.times from `+projection.NamedRows("phantom.tally")+` c
+				cross join lateral (select r.ctid from phantom.tally r where r.tenant_id = c.named and r.position = c.position offset 0) as found
+				where t.ctid = found.ctid`, []tallyRow{last}); err != nil {
+				return err
+			}
+		}
+		return projection.Make(rows, `insert into phantom.tally select * from json_populate_recordset(null::phantom.tally, $1) r
+			where set_config('phantom.tenant', r.tenant_id, true) is not null`, all)
+	}, nil
+}
+
+// What one statement looks up and writes for many tenants is of each its own.
+func TestWholeRowsOfManyTenantsAreApart(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	p := &wholly{}
+	names := []string{"a", "b", "c"}
+	heads := map[string]int64{}
+	for i, name := range names {
+		heads[name] = s.append(name, good(i+1)...)
+	}
+	counts := &advances{}
+	run := func() *projection.Runner {
+		return s.runner(p, func(p *projection.Params) {
+			p.Pool = s.tuned(func(c *pgxpool.Config) { c.ConnConfig.Tracer = counts })
+		})
+	}
+	first := run()
+	stop := s.start(first)
+	for name, head := range heads {
+		s.waitFor(first, name, head)
+	}
+	stop()
+	for _, name := range names {
+		heads[name] = s.append(name, "x")
+	}
+	heads["a"] = s.append("a", "theirs")
+	counts.mu.Lock()
+	counts.calls = 0
+	counts.mu.Unlock()
+	second := run()
+	s.start(second)
+	for name, head := range heads {
+		s.waitFor(second, name, head)
+	}
+	require.Equal(t, map[int]int{1000: 1, 1001: 1}, s.times("a"), "its own row was seen, and the row for b was not made")
+	require.Equal(t, map[int]int{1000: 2, 1002: 1}, s.times("b"))
+	require.Equal(t, map[int]int{1000: 3, 1003: 1}, s.times("c"))
+	parked, err := second.Parked(t.Context(), "tally", "a", 0, 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 1)
+	require.Contains(t, parked[0].Error, `a row of tenant "b" for an event of tenant "a"`)
+}
+
 // times are how many of a tenant's rows hold how many times.
 func (s *stage) times(tenant string) map[int]int {
 	s.t.Helper()

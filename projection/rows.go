@@ -13,7 +13,14 @@ import (
 type Rows struct {
 	pgx.Batch // of the tenant, which is set
 
+	tenant     string
 	ends, made wholeRows
+}
+
+// Row is a whole row; its JSON has the columns as names.
+type Row interface {
+	// Tenant is that of the column tenant_id.
+	Tenant() string
 }
 
 // wholeRows are rows by the statement that takes them, in the order of its first mention.
@@ -34,12 +41,13 @@ func NamedRows(table string) string {
 
 // End gives rows, which become JSON, to a statement that ends such rows. It comes before all that make some: a key may have
 // one row without an end only.
-func End[R any](rows *Rows, sql string, all []R) error { return give(&rows.ends, sql, all) }
+func End[R Row](rows *Rows, sql string, all []R) error { return give(rows, &rows.ends, sql, all) }
 
 // Make gives rows, which become JSON, to a statement that makes some.
-func Make[R any](rows *Rows, sql string, all []R) error { return give(&rows.made, sql, all) }
+func Make[R Row](rows *Rows, sql string, all []R) error { return give(rows, &rows.made, sql, all) }
 
-func give[R any](to *wholeRows, sql string, all []R) error {
+// give refuses a row of another tenant than that whose turn it is: row-level security would not, as it takes each row's word.
+func give[R Row](rows *Rows, to *wholeRows, sql string, all []R) error {
 	text, known := to.rows[sql]
 	if !known {
 		if to.rows == nil {
@@ -51,12 +59,15 @@ func give[R any](to *wholeRows, sql string, all []R) error {
 	encoder := json.NewEncoder(text)
 	encoder.SetEscapeHTML(false)
 	for i := range all {
+		if whose := all[i].Tenant(); whose != rows.tenant {
+			return fmt.Errorf("a row of tenant %q for an event of tenant %q", whose, rows.tenant)
+		}
 		separator := byte(',')
 		if text.Len() == 0 {
 			separator = '['
 		}
 		text.WriteByte(separator)
-		if err := encoder.Encode(&all[i]); err != nil {
+		if err := encoder.Encode(all[i]); err != nil {
 			return fmt.Errorf("rows as JSON: %w", err)
 		}
 	}

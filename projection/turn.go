@@ -188,7 +188,7 @@ func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
 		if !t.moved || !t.writes() {
 			continue
 		}
-		rows.Batch = pgx.Batch{}
+		rows.Batch, rows.tenant = pgx.Batch{}, t.Page.Tenant
 		s.id.park(&rows.Batch, t.Page.Tenant, t.wait)
 		if t.write != nil {
 			if err := t.write(&rows); err != nil {

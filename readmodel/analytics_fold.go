@@ -94,6 +94,9 @@ type bucketRow struct {
 	Latency       encoded        `json:"latency"`
 }
 
+// Tenant implements projection.Row.
+func (b bucketRow) Tenant() string { return b.TenantID }
+
 func (b bucketRow) key() bucketKey { return bucketKey{b.ModelID, b.Minute.Unix(), b.Target, b.Version} }
 
 // bucketDelta is what is added to a bucket.
@@ -120,6 +123,9 @@ type labelRow struct {
 	RowNumber   int                `json:"row_number"`
 	Label       *string            `json:"label"`
 }
+
+// Tenant implements projection.Row.
+func (l labelRow) Tenant() string { return l.TenantID }
 
 type analyticsFold struct {
 	scope   scope

@@ -18,8 +18,18 @@ type placed struct {
 
 func (p *placed) place() *placed { return p }
 
+// Tenant implements projection.Row.
+func (p placed) Tenant() string { return p.TenantID }
+
+// ending tells the keys of a row that ends, and where.
+type ending map[string]any
+
+// Tenant implements projection.Row.
+func (e ending) Tenant() string { return e["tenant_id"].(string) }
+
 // record is a row of a history table. key is unique among the tenant's current rows; keys are its values of table.keys.
 type record interface {
+	projection.Row
 	place() *placed
 	key() string
 	keys() []any
@@ -152,10 +162,10 @@ func (h *history[R, P]) write(rows *projection.Rows) error {
 		for _, column := range h.table.keys {
 			fmt.Fprintf(&same, " and r.%[1]s = c.%[1]s", column)
 		}
-		ends := make([]map[string]any, len(h.ended))
+		ends := make([]ending, len(h.ended))
 		for i, row := range h.ended {
 			place := row.place()
-			ends[i] = map[string]any{
+			ends[i] = ending{
 				"tenant_id": place.TenantID, "generation": place.Generation, "from_position": place.FromPosition, "to_position": place.ToPosition,
 			}
 			for n, value := range row.keys() {
@@ -171,6 +181,6 @@ func (h *history[R, P]) write(rows *projection.Rows) error {
 }
 
 // store queues the insert of whole rows.
-func store[R any](rows *projection.Rows, tableName string, all []R) error {
+func store[R projection.Row](rows *projection.Rows, tableName string, all []R) error {
 	return projection.Make(rows, fmt.Sprintf(storeRowsSQL, tableName), all)
 }

@@ -45,6 +45,9 @@ type rolloutPart struct {
 	At         time.Time        `json:"at"`
 }
 
+// Tenant implements projection.Row.
+func (p rolloutPart) Tenant() string { return p.TenantID }
+
 type trafficRow struct {
 	rolloutPart
 

@@ -24,12 +24,18 @@ type searchRow struct {
 	Words       string            `json:"words"` // a tsvector
 }
 
+// Tenant implements projection.Row.
+func (r searchRow) Tenant() string { return r.TenantID }
+
 // wordRow is a row of phantom.search_word.
 type wordRow struct {
 	TenantID   string `json:"tenant_id"`
 	Generation int    `json:"generation"`
 	Word       string `json:"word"`
 }
+
+// Tenant implements projection.Row.
+func (r wordRow) Tenant() string { return r.TenantID }
 
 // Search is the projection of the words by which models are found. A deleted model is not found.
 type Search struct {
@@ -78,6 +84,7 @@ func (Search) Apply(ask *projection.Questions, generation int, events []eventsto
 		fold := searchFold{scope: s, rows: map[domain.ModelID]*searchRow{}, words: map[string]bool{}}
 		for i := range rows {
 			fold.rows[rows[i].ModelID] = &rows[i]
+			fold.say(&rows[i], false)
 		}
 		if err := inOrder(facts, fold.apply); err != nil {
 			return err
@@ -89,7 +96,7 @@ func (Search) Apply(ask *projection.Questions, generation int, events []eventsto
 type searchFold struct {
 	scope scope
 	rows  map[domain.ModelID]*searchRow
-	words map[string]bool // that ever stood in them
+	words map[string]bool // that ever stood in them; true of those that are new
 }
 
 func (f *searchFold) apply(r recorded) error {
@@ -116,13 +123,20 @@ func (f *searchFold) apply(r recorded) error {
 		return fmt.Errorf("%T at position %d is not for search", r.Event, r.Position)
 	}
 	row.TenantID, row.Generation = f.scope.tenant, f.scope.generation
-	vector := newVector(row.TenantID)
-	vector.index(row)
-	row.Words = vector.String()
-	for word := range vector.known {
-		f.words[word] = true
-	}
+	row.Words = f.say(row, true)
 	return nil
+}
+
+// say takes in the words of a row, which are stored already or new, and answers with its vector.
+func (f *searchFold) say(row *searchRow, now bool) string {
+	vector := newVector(f.scope.tenant)
+	vector.index(row)
+	for word := range vector.known {
+		if _, said := f.words[word]; !said {
+			f.words[word] = now
+		}
+	}
+	return vector.String()
 }
 
 func (f *searchFold) write(batch *projection.Rows, touched []domain.ModelID) error {
@@ -144,7 +158,9 @@ func (f *searchFold) write(batch *projection.Rows, touched []domain.ModelID) err
 	}
 	said := make([]wordRow, 0, len(f.words))
 	for _, word := range slices.Sorted(maps.Keys(f.words)) {
-		said = append(said, wordRow{f.scope.tenant, f.scope.generation, word})
+		if f.words[word] {
+			said = append(said, wordRow{f.scope.tenant, f.scope.generation, word})
+		}
 	}
 	return projection.Make(batch, fmt.Sprintf(storeRowsSQL, "search_word")+` on conflict do nothing`, said)
 }

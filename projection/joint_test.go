@@ -151,7 +151,6 @@ func TestWholeRowsOfManyTenantsAreApart(t *testing.T) {
 	for _, name := range names {
 		heads[name] = s.append(name, "x")
 	}
-	heads["a"] = s.append("a", "theirs")
 	counts.mu.Lock()
 	counts.calls = 0
 	counts.mu.Unlock()
@@ -160,6 +159,10 @@ func TestWholeRowsOfManyTenantsAreApart(t *testing.T) {
 	for name, head := range heads {
 		s.waitFor(second, name, head)
 	}
+	counts.mu.Lock()
+	require.Equal(t, 1, counts.calls, "all in one transaction")
+	counts.mu.Unlock()
+	s.waitFor(second, "a", s.append("a", "theirs"))
 	require.Equal(t, map[int]int{1000: 1, 1001: 1}, s.times("a"), "its own row was seen, and the row for b was not made")
 	require.Equal(t, map[int]int{1000: 2, 1002: 1}, s.times("b"))
 	require.Equal(t, map[int]int{1000: 3, 1003: 1}, s.times("c"))

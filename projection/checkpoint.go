@@ -158,7 +158,7 @@ func (id identity) fail(ctx context.Context, pool *pgxpool.Pool, epoch int64, at
 	}
 	var batch pgx.Batch
 	batch.Queue(setTenant, at.Tenant, lockTimeout)
-	batch.Queue(failSQL, at.Tenant, id.Log, id.Projection, id.Generation, epoch, at.After, cause.Error(), blamed)
+	batch.Queue(failSQL, at.Tenant, id.Log, id.Projection, id.Generation, epoch, at.After, storable(cause.Error()), blamed)
 	if err := pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return id.because(at.Tenant, err)
 	}

@@ -75,7 +75,8 @@ cross join lateral (
 }
 
 // sort parts the events that wait behind a parked one from those that flow on, and asks for these, if that is not done.
-func (s *step) sort(ctx context.Context, conn sender, turns []*turn, asked bool) error {
+func (s *step) sort(ctx context.Context, conn sender, turns []*turn, asked bool) (err error) {
+	defer recovered(&err)
 	var batch pgx.Batch
 	first := map[*turn]map[string]string{}
 	for _, t := range turns {
@@ -136,7 +137,8 @@ func (s *step) groups(events []eventstore.Event) []string {
 }
 
 // setAside parks the one event of a page that cannot be applied, and moves on.
-func (s *step) setAside(ctx context.Context, after int64, page eventstore.Page, cause error) error {
+func (s *step) setAside(ctx context.Context, after int64, page eventstore.Page, cause error) (err error) {
+	defer recovered(&err)
 	t, e := newTurn(after, page), page.Events[0]
 	t.flow, t.wait = nil, []aside{{e, s.projection.Group(e), cause.Error()}}
 	return t.took(s.apply(ctx, []*turn{t}, true))

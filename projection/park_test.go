@@ -191,6 +191,33 @@ func TestAPanicOverAnAnswerParksToo(t *testing.T) {
 	require.Equal(t, []string{"event 1: it panics: it is poison"}, again.Errors)
 }
 
+// lost panics when it is asked with what an event is parked.
+type lost struct{ tally }
+
+func (p *lost) Group(e eventstore.Event) string {
+	if string(e.EventData) == `"odd"` {
+		panic("it belongs\x00 nowhere")
+	}
+	return p.tally.Group(e)
+}
+
+// Where nobody knows with what an event is parked, its tenant stops there, and the status says why; the others go on.
+func TestAPanicOverAGroupStopsItsTenant(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	r := s.runner(&lost{})
+	s.start(r)
+	s.waitFor(r, "a", s.append("a", "poison"))
+	s.append("a", "odd")
+	s.waitFor(r, "b", s.append("b", good(3)...))
+	s.eventually(func() bool {
+		tenant := s.status(r).Of("a").Tenants
+		return len(tenant) > 0 && tenant[0].StoppedAt != nil
+	}, "the status says why")
+	require.Contains(t, s.status(r).Of("a").LastError, "it panics: it belongs nowhere")
+	require.EqualValues(t, 1, s.status(r).Of("a").Tenants[0].Position)
+}
+
 // spare has no rows for events that mean nothing.
 type spare struct{ tally }
 

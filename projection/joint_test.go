@@ -113,16 +113,12 @@ func (p *wholly) Apply(ask *projection.Questions, generation int, events []event
 			}
 			all = append(all, row)
 		}
+		var ended []tallyRow
 		if seen > 0 {
-			last := tallyRow{tenant, generation, 1, 1000 + seen}
-			if err := projection.End(rows, `update phantom.tally t set times = c.times from `+projection.NamedRows("phantom.tally")+` c
-				cross join lateral (select r.ctid from phantom.tally r where r.tenant_id = c.named and r.position = c.position offset 0) as found
-				where t.ctid = found.ctid`, []tallyRow{last}); err != nil {
-				return err
-			}
+			ended = append(ended, tallyRow{tenant, generation, 1, 1000 + seen})
 		}
-		return projection.Make(rows, `insert into phantom.tally select * from json_populate_recordset(null::phantom.tally, $1) r
-			where set_config('phantom.tenant', r.tenant_id, true) is not null`, all)
+		return projection.Store(rows, `insert into phantom.tally select * from `+projection.NamedRows("phantom.tally")+`
+			on conflict (tenant_id, generation, position) do update set times = excluded.times`, ended, all)
 	}, nil
 }
 
@@ -166,10 +162,7 @@ func TestWholeRowsOfManyTenantsAreApart(t *testing.T) {
 	require.Equal(t, map[int]int{1000: 1, 1001: 1}, s.times("a"), "its own row was seen, and the row for b was not made")
 	require.Equal(t, map[int]int{1000: 2, 1002: 1}, s.times("b"))
 	require.Equal(t, map[int]int{1000: 3, 1003: 1}, s.times("c"))
-	parked, err := second.Parked(t.Context(), "tally", "a", 0, 10)
-	require.NoError(t, err)
-	require.Len(t, parked, 1)
-	require.Contains(t, parked[0].Error, `a row of tenant "b" for an event of tenant "a"`)
+	require.Contains(t, s.parked(second, "a")[0].Error, `a row of tenant "b" for an event of tenant "a"`)
 }
 
 // times are how many of a tenant's rows hold how many times.

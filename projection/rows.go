@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,7 +15,8 @@ type Rows struct {
 	pgx.Batch // of the tenant, which is set
 
 	tenant     string
-	ends, made wholeRows
+	statements []string
+	whole      map[string]*wholeRows // by the statement that takes them
 }
 
 // Row is a whole row; its JSON has the columns as names.
@@ -23,62 +25,59 @@ type Row interface {
 	Tenant() string
 }
 
-// wholeRows are rows by the statement that takes them, in the order of its first mention.
+// wholeRows are rows as JSON, with a comma behind each. Those that end come before all that are made: a key may have one row
+// without an end only.
 type wholeRows struct {
-	statements []string
-	rows       map[string]*bytes.Buffer
+	ended, made bytes.Buffer
 }
 
-// NamedRows is, in a statement of End or Make, the rows that it is given ($1) as rows of a table, each of which becomes the
-// transaction's tenant when its turn comes: row-level security holds for it as if it were alone. Nothing may come between a
-// row and what is done for it: loops do, a hash join or a sort would be refused by the policies.
+// NamedRows is, in a statement of Store, the rows that it is given ($1), each of which becomes the transaction's tenant when
+// its turn comes: row-level security holds for it as if it were alone. A statement that inserts takes one row after the other;
+// one that joined them with others might look at these before.
 func NamedRows(table string) string {
-	return `(
-	select r.*, set_config('phantom.tenant', r.tenant_id, true) as named
-	from json_populate_recordset(null::` + table + `, $1) r
-	offset 0)`
+	return `json_populate_recordset(null::` + table + `, $1) r where set_config('phantom.tenant', r.tenant_id, true) is not null`
 }
 
-// End gives rows, which become JSON, to a statement that ends such rows. It comes before all that make some: a key may have
-// one row without an end only.
-func End[R Row](rows *Rows, sql string, all []R) error { return give(rows, &rows.ends, sql, all) }
-
-// Make gives rows, which become JSON, to a statement that makes some.
-func Make[R Row](rows *Rows, sql string, all []R) error { return give(rows, &rows.made, sql, all) }
+// Store gives rows to a statement: those that end, if it knows any, and those that are made.
+func Store[R Row](rows *Rows, sql string, ended, made []R) error {
+	if len(ended) == 0 && len(made) == 0 {
+		return nil
+	}
+	to, known := rows.whole[sql]
+	if !known {
+		if rows.whole == nil {
+			rows.whole = map[string]*wholeRows{}
+		}
+		to = &wholeRows{}
+		rows.whole[sql], rows.statements = to, append(rows.statements, sql)
+	}
+	if err := give(&to.ended, rows.tenant, ended); err != nil {
+		return err
+	}
+	return give(&to.made, rows.tenant, made)
+}
 
 // give refuses a row of another tenant than that whose turn it is: row-level security would not, as it takes each row's word.
-func give[R Row](rows *Rows, to *wholeRows, sql string, all []R) error {
-	text, known := to.rows[sql]
-	if !known {
-		if to.rows == nil {
-			to.rows = map[string]*bytes.Buffer{}
-		}
-		text = &bytes.Buffer{}
-		to.rows[sql], to.statements = text, append(to.statements, sql)
-	}
-	encoder := json.NewEncoder(text)
+func give[R Row](to *bytes.Buffer, tenant string, all []R) error {
+	encoder := json.NewEncoder(to)
 	encoder.SetEscapeHTML(false)
-	for i := range all {
-		if whose := all[i].Tenant(); whose != rows.tenant {
-			return fmt.Errorf("a row of tenant %q for an event of tenant %q", whose, rows.tenant)
+	for _, row := range all {
+		if whose := row.Tenant(); whose != tenant {
+			return fmt.Errorf("a row of tenant %q for an event of tenant %q", whose, tenant)
 		}
-		separator := byte(',')
-		if text.Len() == 0 {
-			separator = '['
-		}
-		text.WriteByte(separator)
-		if err := encoder.Encode(all[i]); err != nil {
+		if err := encoder.Encode(row); err != nil {
 			return fmt.Errorf("rows as JSON: %w", err)
 		}
+		to.WriteByte(',')
 	}
 	return nil
 }
 
-func (w *wholeRows) queue(batch *pgx.Batch) {
-	for _, sql := range w.statements {
-		if text := w.rows[sql]; text.Len() > 0 {
-			text.WriteByte(']')
-			batch.Queue(sql, text.Bytes())
-		}
+// queue queues the statements that take whole rows.
+func (r *Rows) queue(batch *pgx.Batch) {
+	for _, sql := range r.statements {
+		rows := slices.Concat([]byte{'['}, r.whole[sql].ended.Bytes(), r.whole[sql].made.Bytes())
+		rows[len(rows)-1] = ']'
+		batch.Queue(sql, rows)
 	}
 }

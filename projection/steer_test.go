@@ -101,7 +101,7 @@ func (s *stage) until(r *projection.Runner, what string, holds func(projection.S
 func TestARebuildFlipsComesBackAndIsDropped(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	r := s.runner(&tally{})
+	r := s.runner(&tally{}, func(p *projection.Params) { p.Batch = 5 }) // so many pass before the throttle holds them
 	s.start(r)
 	s.waitFor(r, "a", s.append("a", good(50)...))
 	s.waitFor(r, "b", s.append("b", good(5)...))

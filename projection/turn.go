@@ -197,8 +197,7 @@ func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
 		}
 		t.alone(batch, &rows.Batch)
 	}
-	rows.ends.queue(batch)
-	rows.made.queue(batch)
+	rows.queue(batch)
 	return nil
 }
 

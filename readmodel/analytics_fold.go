@@ -315,20 +315,15 @@ cross join lateral (
 	offset 0) as b`
 
 // A bucket that only labels touch keeps its sketch.
-const storeBucketsSQL = `
-insert into phantom.inference_bucket as b
-select * from json_populate_recordset(null::phantom.inference_bucket, $1) r
-where set_config('phantom.tenant', r.tenant_id, true) is not null
+const keepBucketsSQL = `
 on conflict on constraint inference_bucket_pkey do update
-set inferences = b.inferences + excluded.inferences, errors = b.errors + excluded.errors,
-	confidences = b.confidences + excluded.confidences, confidence_sum = b.confidence_sum + excluded.confidence_sum,
-	labels = b.labels + excluded.labels, correct = b.correct + excluded.correct,
-	latency = case when excluded.inferences > 0 then excluded.latency else b.latency end`
+set inferences = inference_bucket.inferences + excluded.inferences, errors = inference_bucket.errors + excluded.errors,
+	confidences = inference_bucket.confidences + excluded.confidences,
+	confidence_sum = inference_bucket.confidence_sum + excluded.confidence_sum,
+	labels = inference_bucket.labels + excluded.labels, correct = inference_bucket.correct + excluded.correct,
+	latency = case when excluded.inferences > 0 then excluded.latency else inference_bucket.latency end`
 
-const storeLabelsSQL = `
-insert into phantom.inference_label
-select * from json_populate_recordset(null::phantom.inference_label, $1) r
-where set_config('phantom.tenant', r.tenant_id, true) is not null
+const keepLabelsSQL = `
 on conflict on constraint inference_label_pkey do update set label = excluded.label`
 
 func (f *analyticsFold) write(batch *projection.Rows) error {
@@ -341,5 +336,7 @@ func (f *analyticsFold) write(batch *projection.Rows) error {
 	for key := range f.changed {
 		labels = append(labels, *f.labels[key])
 	}
-	return errors.Join(projection.Make(batch, storeBucketsSQL, rows), projection.Make(batch, storeLabelsSQL, labels))
+	return errors.Join(
+		projection.Store(batch, storeRowsSQL("inference_bucket")+keepBucketsSQL, nil, rows),
+		projection.Store(batch, storeRowsSQL("inference_label")+keepLabelsSQL, nil, labels))
 }

@@ -21,18 +21,11 @@ func (p *placed) place() *placed { return p }
 // Tenant implements projection.Row.
 func (p placed) Tenant() string { return p.TenantID }
 
-// ending tells the keys of a row that ends, and where.
-type ending map[string]any
-
-// Tenant implements projection.Row.
-func (e ending) Tenant() string { return e["tenant_id"].(string) }
-
-// record is a row of a history table. key is unique among the tenant's current rows; keys are its values of table.keys.
+// record is a row of a history table. key is unique among the tenant's current rows.
 type record interface {
 	projection.Row
 	place() *placed
 	key() string
-	keys() []any
 }
 
 // table names a history table and the columns that make its key, besides tenant, generation and
@@ -42,8 +35,8 @@ type table struct {
 	keys []string
 }
 
-// history folds one table's rows over a batch of events in memory, and writes what came of it in two
-// statements. Each event that changes a row ends it and begins the next, also within the batch, so that
+// history folds one table's rows over a batch of events in memory, and writes what came of it in one
+// statement. Each event that changes a row ends it and begins the next, also within the batch, so that
 // the rows do not depend on how events were batched.
 //
 // Invariant: of each key, at most one row has no end, and it is the one in current.
@@ -116,18 +109,8 @@ func (h *history[R, P]) end(key string, position int64) {
 	delete(h.current, key)
 }
 
-// Each statement that finds rows by their keys looks them up one after the other (offset 0 keeps it so): a planner without
-// statistics of the tenant takes it for a small one, and would read all that it has.
-const endRowsSQL = `
-update phantom.%[1]s t set to_position = c.to_position
-from %[3]s c
-cross join lateral (
-	select r.ctid from phantom.%[1]s r
-	where r.tenant_id = c.named and r.generation = c.generation and r.from_position = c.from_position%[2]s
-	offset 0) as found
-where t.ctid = found.ctid`
-
-// ofModels looks up the current rows of models.
+// ofModels looks up the current rows of models, one after the other (offset 0 keeps it so): a planner without statistics of
+// the tenant takes it for a small one, and would read all that it has.
 func ofModels(tableName, columns, alias string) string {
 	return fmt.Sprintf(`
 select k.tenant, %[2]s
@@ -150,37 +133,22 @@ cross join lateral (
 	offset 0) as %[4]s`, tableName, column, columns, alias)
 }
 
-// storeRowsSQL inserts rows, each as its tenant: see projection.NamedRows, whose one column more has no place in a table.
-const storeRowsSQL = `
-insert into phantom.%[1]s select * from json_populate_recordset(null::phantom.%[1]s, $1) r
-where set_config('phantom.tenant', r.tenant_id, true) is not null`
+// storeRowsSQL inserts rows, each as its tenant.
+func storeRowsSQL(tableName string) string {
+	return `
+insert into phantom.` + tableName + ` select * from ` + projection.NamedRows("phantom."+tableName)
+}
 
-// write queues the statements.
+// write queues the rows. One that is stored and ends is inserted again, and so meets itself: an UPDATE that joins the rows
+// that it is given might look at the table before they name their tenant.
 func (h *history[R, P]) write(rows *projection.Rows) error {
-	if len(h.ended) > 0 {
-		var same strings.Builder
-		for _, column := range h.table.keys {
-			fmt.Fprintf(&same, " and r.%[1]s = c.%[1]s", column)
-		}
-		ends := make([]ending, len(h.ended))
-		for i, row := range h.ended {
-			place := row.place()
-			ends[i] = ending{
-				"tenant_id": place.TenantID, "generation": place.Generation, "from_position": place.FromPosition, "to_position": place.ToPosition,
-			}
-			for n, value := range row.keys() {
-				ends[i][h.table.keys[n]] = value
-			}
-		}
-		table := "phantom." + h.table.name
-		if err := projection.End(rows, fmt.Sprintf(endRowsSQL, h.table.name, same.String(), projection.NamedRows(table)), ends); err != nil {
-			return err
-		}
-	}
-	return store(rows, h.table.name, h.made)
+	sql := storeRowsSQL(h.table.name) + `
+on conflict (tenant_id, generation, from_position, ` + strings.Join(h.table.keys, ", ") + `) do update
+set to_position = excluded.to_position where excluded.to_position is not null`
+	return projection.Store(rows, sql, h.ended, h.made)
 }
 
 // store queues the insert of whole rows.
 func store[R projection.Row](rows *projection.Rows, tableName string, all []R) error {
-	return projection.Make(rows, fmt.Sprintf(storeRowsSQL, tableName), all)
+	return projection.Store(rows, storeRowsSQL(tableName), nil, all)
 }

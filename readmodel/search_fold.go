@@ -65,7 +65,7 @@ from ` + projection.NamedKeys + ` k
 cross join lateral (
 	select * from phantom.model_search r where r.tenant_id = k.tenant and r.generation = $2 and r.model_id = k.id offset 0) as s`
 
-const storeSearchSQL = storeRowsSQL + `
+const keepSearchSQL = `
 on conflict on constraint model_search_pkey do update
 set tags = excluded.tags, description = excluded.description, words = excluded.words`
 
@@ -153,7 +153,7 @@ func (f *searchFold) write(batch *projection.Rows, touched []domain.ModelID) err
 		batch.Queue(`delete from phantom.model_search where tenant_id = $1 and generation = $2 and model_id = any ($3)`,
 			f.scope.tenant, f.scope.generation, gone)
 	}
-	if err := projection.Make(batch, fmt.Sprintf(storeSearchSQL, "model_search"), rows); err != nil {
+	if err := projection.Store(batch, storeRowsSQL("model_search")+keepSearchSQL, nil, rows); err != nil {
 		return err
 	}
 	said := make([]wordRow, 0, len(f.words))
@@ -162,7 +162,7 @@ func (f *searchFold) write(batch *projection.Rows, touched []domain.ModelID) err
 			said = append(said, wordRow{f.scope.tenant, f.scope.generation, word})
 		}
 	}
-	return projection.Make(batch, fmt.Sprintf(storeRowsSQL, "search_word")+` on conflict do nothing`, said)
+	return projection.Store(batch, storeRowsSQL("search_word")+` on conflict do nothing`, nil, said)
 }
 
 // mostPositions is how many places of its words a tsvector can tell apart; what comes later is found as well.

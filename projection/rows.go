@@ -14,6 +14,9 @@ import (
 type Rows struct {
 	pgx.Batch // of the tenant, which is set
 
+	// Alone is true of a transaction of one tenant.
+	Alone bool
+
 	tenant     string
 	statements []string
 	whole      map[string]*wholeRows // by the statement that takes them

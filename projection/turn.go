@@ -183,7 +183,7 @@ func (s *step) rows(t *turn) (err error) {
 // write queues the rows of turns, and what is parked.
 func (s *step) write(batch *pgx.Batch, turns []*turn) (err error) {
 	defer recovered(&err)
-	var rows Rows
+	rows := Rows{Alone: len(turns) == 1}
 	for _, t := range turns {
 		if !t.moved || !t.writes() {
 			continue

@@ -22,6 +22,7 @@ type aliasRow struct {
 }
 
 func (a *aliasRow) key() string { return aliasKey(a.ModelID, a.Alias) }
+func (a *aliasRow) keys() []any { return []any{a.ModelID, a.Alias} }
 
 func aliasKey(m domain.ModelID, a domain.Alias) string { return string(m) + "/" + string(a) }
 

@@ -32,6 +32,10 @@ func (d *deploymentRow) key() string {
 	return fmt.Sprintf("%s/%s/%s/%d", d.ModelID, d.Target, d.Version, d.StartedPosition)
 }
 
+func (d *deploymentRow) keys() []any {
+	return []any{d.ModelID, d.Target, d.Version, d.StartedPosition}
+}
+
 const deploymentColumns = `d.model_id, d.target, d.version, d.started_position, d.state, d.weight,
 	d.rollout_id, d.deployed_at, d.deployed_by, d.ended_at, d.end_reason`
 

@@ -1,6 +1,7 @@
 package readmodel
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -21,11 +22,12 @@ func (p *placed) place() *placed { return p }
 // Tenant implements projection.Row.
 func (p placed) Tenant() string { return p.TenantID }
 
-// record is a row of a history table. key is unique among the tenant's current rows.
+// record is a row of a history table. key is unique among the tenant's current rows; keys are its values of table.keys.
 type record interface {
 	projection.Row
 	place() *placed
 	key() string
+	keys() []any
 }
 
 // table names a history table and the columns that make its key, besides tenant, generation and
@@ -36,7 +38,7 @@ type table struct {
 }
 
 // history folds one table's rows over a batch of events in memory, and writes what came of it in one
-// statement. Each event that changes a row ends it and begins the next, also within the batch, so that
+// statement, or two. Each event that changes a row ends it and begins the next, also within the batch, so that
 // the rows do not depend on how events were batched.
 //
 // Invariant: of each key, at most one row has no end, and it is the one in current.
@@ -139,13 +141,53 @@ func storeRowsSQL(tableName string) string {
 insert into phantom.` + tableName + ` select * from ` + projection.NamedRows("phantom."+tableName)
 }
 
-// write queues the rows. One that is stored and ends is inserted again, and so meets itself: an UPDATE that joins the rows
-// that it is given might look at the table before they name their tenant.
+// endRowsSQL ends rows of one tenant. It looks them up one after the other (offset 0 keeps it so), as ofModels does.
+const endRowsSQL = `
+update phantom.%[1]s t set to_position = c.to_position
+from json_populate_recordset(null::phantom.%[1]s, $1) c
+cross join lateral (
+	select r.ctid from phantom.%[1]s r
+	where r.tenant_id = $2 and r.generation = $3 and r.from_position = c.from_position%[2]s
+	offset 0) as found
+where t.ctid = found.ctid`
+
+// write queues the rows. Where many tenants write, a row that is stored and ends is inserted again, and so meets itself: an
+// UPDATE that joins the rows that it is given might look at the table before they name their tenant. Of one tenant's many rows
+// that would cost more.
 func (h *history[R, P]) write(rows *projection.Rows) error {
+	if rows.Alone {
+		if err := h.endAlone(rows); err != nil {
+			return err
+		}
+		return store(rows, h.table.name, h.made)
+	}
 	sql := storeRowsSQL(h.table.name) + `
 on conflict (tenant_id, generation, from_position, ` + strings.Join(h.table.keys, ", ") + `) do update
 set to_position = excluded.to_position where excluded.to_position is not null`
 	return projection.Store(rows, sql, h.ended, h.made)
+}
+
+func (h *history[R, P]) endAlone(rows *projection.Rows) error {
+	if len(h.ended) == 0 {
+		return nil
+	}
+	var same strings.Builder
+	for _, column := range h.table.keys {
+		fmt.Fprintf(&same, " and r.%[1]s = c.%[1]s", column)
+	}
+	ends := make([]map[string]any, len(h.ended))
+	for i, row := range h.ended {
+		ends[i] = map[string]any{"from_position": row.place().FromPosition, "to_position": row.place().ToPosition}
+		for n, value := range row.keys() {
+			ends[i][h.table.keys[n]] = value
+		}
+	}
+	text, err := json.Marshal(ends)
+	if err != nil {
+		return fmt.Errorf("rows that end as JSON: %w", err)
+	}
+	rows.Queue(fmt.Sprintf(endRowsSQL, h.table.name, same.String()), text, h.scope.tenant, h.scope.generation)
+	return nil
 }
 
 // store queues the insert of whole rows.

@@ -44,6 +44,7 @@ type modelRow struct {
 }
 
 func (m *modelRow) key() string { return string(m.ModelID) }
+func (m *modelRow) keys() []any { return []any{m.ModelID} }
 
 // tagRow is a row of phantom.model_tag.
 type tagRow struct {
@@ -55,6 +56,7 @@ type tagRow struct {
 }
 
 func (r *tagRow) key() string { return string(r.ModelID) + "/" + r.Key }
+func (r *tagRow) keys() []any { return []any{r.ModelID, r.Key} }
 
 // modelColumns are those of modelRow without its place.
 const modelColumns = `m.model_id, m.name, m.model_type, m.algorithm, m.status, m.current_version,

@@ -33,6 +33,7 @@ type rolloutRow struct {
 }
 
 func (t *rolloutRow) key() string { return childKey(t.ModelID, string(t.RolloutID)) }
+func (t *rolloutRow) keys() []any { return []any{t.ModelID, t.RolloutID} }
 
 // rolloutPart is what a row of phantom.rollout_traffic and one of phantom.rollout_verdict have in common.
 type rolloutPart struct {

@@ -36,6 +36,7 @@ type sagaRow struct {
 }
 
 func (s *sagaRow) key() string { return s.SagaID + "\x00" + s.RunID }
+func (s *sagaRow) keys() []any { return []any{s.SagaID, s.RunID} }
 
 const sagaColumns = `s.saga_id, s.run_id, s.kind, s.model_id, s.target, s.version, s.state, s.outcome,
 	s.started_position, s.started_at, s.started_by, s.ended_at`

@@ -37,6 +37,7 @@ type trainingRow struct {
 }
 
 func (t *trainingRow) key() string { return childKey(t.ModelID, string(t.TrainingJobID)) }
+func (t *trainingRow) keys() []any { return []any{t.ModelID, t.TrainingJobID} }
 
 func childKey(m domain.ModelID, child string) string { return string(m) + "/" + child }
 

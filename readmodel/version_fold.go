@@ -30,6 +30,7 @@ type versionRow struct {
 }
 
 func (v *versionRow) key() string { return versionKey(v.ModelID, v.Version) }
+func (v *versionRow) keys() []any { return []any{v.ModelID, v.Version} }
 
 func versionKey(m domain.ModelID, v domain.Version) string { return string(m) + "/" + string(v) }
 

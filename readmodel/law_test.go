@@ -17,6 +17,31 @@ import (
 	"phantom/readmodel"
 )
 
+// What many tenants have done is applied in one transaction, and leaves the rows that it leaves tenant by tenant.
+func TestManyTenantsAtOnceLeaveTheSameRows(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var town []*gambler
+	for seed := range uint64(4) {
+		w := h.world(domain.Tenant(fmt.Sprintf("neighbour-%d", seed)))
+		town = append(town, &gambler{world: w, random: rand.New(rand.NewPCG(seed, 2))})
+	}
+	for range 25 {
+		for _, g := range town {
+			for range 8 {
+				_ = g.try(g.command())
+			}
+		}
+		h.catchUp(1, 500)
+	}
+	h.catchUp(2, 4)
+	for _, g := range town {
+		live := h.rows(g.tenant, 1)
+		require.NotEmpty(t, live["version"])
+		require.Equal(t, h.rows(g.tenant, 2), live, "tenant %s", g.tenant)
+	}
+}
+
 // Whatever commands come, in whatever batches, every answer is what the aggregate says, and a rebuild
 // gives the same rows, history included.
 func TestReadModelsSayWhatTheAggregatesSay(t *testing.T) {

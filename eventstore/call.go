@@ -228,7 +228,8 @@ func (c *call) outcomes(answers []answer) ([]Appended, error) {
 	return done, nil
 }
 
-// recorded are the events that the call has appended, as they are read; none where stored ones were left out.
+// recorded are the events that the call has appended, as they are read; none where stored ones were left out, or
+// where its appends do not stand together.
 func (c *call) recorded() []Event {
 	next := newest(c.result) - int64(len(c.events.ids))
 	revisions := make([]int64, len(c.result))
@@ -247,6 +248,9 @@ func (c *call) recorded() []Event {
 		e := &events[i]
 		e.TenantID, e.AggregateType, e.AggregateID = c.tenant, c.streams.types[to], c.streams.ids[to]
 		e.Position, e.AggregateVersion, e.RecordedAt = next, revisions[to], c.result[to].RecordedAt
+		if revisions[to] == c.result[to].Revision && next != c.result[to].Position {
+			return nil
+		}
 	}
 	return events
 }

@@ -38,6 +38,7 @@ func (r *recent) put(events []Event) {
 	if len(events) == 0 {
 		return
 	}
+	events = events[:dense(events)]
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.runs == nil {
@@ -65,6 +66,17 @@ func (r *recent) put(events []Event) {
 	for r.bytes += bytes; r.bytes > recentMost; {
 		r.forget()
 	}
+}
+
+// dense is how many of the events follow one another without a gap. Whatever comes here, no reader is led over one: what is
+// not remembered is read from the log.
+func dense(events []Event) int {
+	for i := 1; i < len(events); i++ {
+		if events[i].Position != events[i-1].Position+1 {
+			return i
+		}
+	}
+	return len(events)
 }
 
 func bytesOf(events []Event) (n int) {

@@ -167,3 +167,19 @@ func TestCompanyOutlivesTheConnection(t *testing.T) {
 		require.True(t, tail.alone())
 	})
 }
+
+// Nobody is led over a gap, whoever put it there: what lies behind it is read from the log.
+func TestWhatIsRememberedEndsBeforeAGap(t *testing.T) {
+	t.Parallel()
+	var r recent
+	r.put(append(remembered("a", 5, 2, 1), remembered("a", 9, 1, 1)...))
+	for after, known := range map[int64]int{4: 2, 5: 1, 6: 0, 7: 0, 8: 0} {
+		pages, others := r.read([]Cursor{{Tenant: "a", After: after}}, nil, 10)
+		if known == 0 {
+			require.Len(t, others, 1, "after %d", after)
+			continue
+		}
+		require.Len(t, pages, 1, "after %d", after)
+		require.Len(t, pages[0].Events, known)
+	}
+}

@@ -44,7 +44,7 @@ const sagaColumns = `s.saga_id, s.run_id, s.kind, s.model_id, s.target, s.versio
 // Sagas is the projection of the runs of sagas that have left an event.
 type Sagas struct {
 	byModel
-	leisurely // what a saga does now, Temporal tells
+	prompt
 }
 
 // Name is that of its checkpoints.
